@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The tests, quick ones first: tools/test.sh [--full] [stage ...]   (default: all stages)
+# The first stage that fails ends the run. Seconds per stage and the tests counted by pytest come last.
+. "$(dirname "$0")/lib.sh"
+
+mark='not full'
+scenarios=(--scenario-name default)
+if [ "${1:-}" = --full ]; then
+  shift
+  mark='full or not full'
+  scenarios=(--all)
+fi
+
+# The stages, in order. A new one is a name here and a function of that name.
+STAGES=(lint unit sanity units build wheels lab molecule)
+lint() { tools/lint.sh; }
+unit() { run_pytest -n 2 tests/unit; }
+sanity() { tools/ansible_test.sh sanity; }
+units() { tools/ansible_test.sh units; }
+build() { run_pytest tests/integration; }
+wheels() { ansible-playbook playbooks/wheels.yml; }
+lab() { be_able_to_become_root && run_pytest -m "$mark" tests/lab; }
+molecule() { be_able_to_become_root && tools/molecule.sh test "${scenarios[@]}"; }
+
+results=$ROOT/tests/output/results
+run_pytest() { PYTHONPATH=$ROOT/.tree pytest --quiet --junit-xml="$results/$stage.xml" "$@"; }
+
+# Add up one attribute of the test suites in pytest's result files.
+count() { cat "$results"/*.xml 2>/dev/null | grep -o "<testsuite [^>]*" | sed "s/.* $1=\"\([0-9]*\)\".*/\1/" | awk '{ n += $1 } END { print n + 0 }'; }
+
+summary() {
+  local status=$? bad skipped
+  say ''
+  printf '%s\n' "${seconds[@]}"
+  printf '  %-10s %8s s\n' total "$(seconds_since "$begin")"
+  bad=$(($(count failures) + $(count errors)))
+  skipped=$(count skipped)
+  say "pytest: $(($(count tests) - bad - skipped)) passed, $bad failed, $skipped skipped"
+  [ "$status" -eq 0 ] || say "FAILED in stage $stage. That stage alone: tools/test.sh $stage"
+}
+
+chosen=("$@")
+[ $# -gt 0 ] || chosen=("${STAGES[@]}")
+for stage in "${chosen[@]}"; do
+  [[ " ${STAGES[*]} " = *" $stage "* ]] || die "no such stage: $stage (there are: ${STAGES[*]})"
+done
+
+begin=$EPOCHREALTIME
+seconds=()
+tools/os_packages.sh
+tools/bootstrap.sh runtime test dev
+export PATH=$ROOT/.venv-test/bin:$ROOT/.venv-uv/bin:$PATH ANSIBLE_COLLECTIONS_PATH=$ROOT/.tree
+rm -rf "$results"
+mkdir -p "$results"
+trap summary EXIT
+for stage in "${chosen[@]}"; do
+  say "== $stage"
+  start=$EPOCHREALTIME
+  rc=0
+  "$stage" </dev/null || rc=$?
+  seconds+=("$(printf '  %-10s %8s s' "$stage" "$(seconds_since "$start")")")
+  [ "$rc" -eq 0 ] || exit "$rc"
+done
