@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Computes the plan on the controller; the documentation is that of the module of the same name."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.module_utils.basic import missing_required_lib
+from ansible.plugins.action import ActionBase
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import CLUSTER, HOST
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.plan import build
+
+READ = (*CLUSTER, *HOST, "ansible_host")
+
+
+def plain(value: Any) -> Any:
+    """Return a value without Ansible's own types, so that the plan is plain data."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
+
+
+def inventories(roots: list[pathlib.Path]) -> list[str]:
+    """Return the cluster inventories below the given directories, each as a path."""
+    found: dict[pathlib.Path, str] = {}
+    for root in roots:
+        if root.is_dir():
+            for entry in sorted(root.iterdir()):
+                if entry.is_dir() and any(entry.glob("*.y*ml")):
+                    found.setdefault(entry.resolve(), str(entry))
+    return list(found.values())
+
+
+class ActionModule(ActionBase):
+    """Reads the inventory's variables, never a host."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the plan, or every finding with the inventories that exist."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
+        task_vars = task_vars or {}
+        if addresses.netaddr is None:
+            return {**result, "failed": True, "msg": missing_required_lib("netaddr")}
+        groups = {str(name): [str(host) for host in hosts] for name, hosts in task_vars["groups"].items()}
+        hostvars = {
+            host: {name: plain(task_vars["hostvars"][host].get(name)) for name in READ} for host in groups.get("all", [])
+        }
+        try:
+            plan = build(groups, hostvars, self._reader(task_vars))
+        except PlanError as error:
+            return {**result, "failed": True, **self._refusal(error, task_vars)}
+        return {**result, "changed": False, "plan": plan}
+
+    def _reader(self, task_vars: dict[str, Any]) -> Any:
+        base = pathlib.Path(str(task_vars.get("inventory_dir") or self._loader.get_basedir()))
+
+        def read(path: str) -> str:
+            return (base / pathlib.Path(path).expanduser()).read_text(encoding="utf-8")
+
+        return read
+
+    def _refusal(self, error: PlanError, task_vars: dict[str, Any]) -> dict[str, Any]:
+        playbooks = pathlib.Path(str(task_vars.get("playbook_dir", ".")))
+        found = inventories([pathlib.Path.cwd() / "inventory", playbooks / "inventory", playbooks.parent / "inventory"])
+        given = [str(source) for source in task_vars.get("ansible_inventory_sources") or []]
+        lines = [f"The inventory cannot be planned; nothing was changed on any host. {len(error.findings)} finding(s):"]
+        lines += [f"- {finding}" for finding in error.findings]
+        lines.append("Inventory given: " + (", ".join(given) or "none (name one with -i)"))
+        lines.append("Inventories found: " + (", ".join(found) or "none"))
+        return {"msg": "\n".join(lines), "findings": [vars(finding) for finding in error.findings], "inventories": found}

@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Environment of every process, each variable with the reason for its value."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.stacks import EngineStack
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.topology import Instance
+
+NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def common(stack: str, root: str = "/opt/sglang") -> dict[str, tuple[str, str]]:
+    """Return the environment of any process of a stack."""
+    return {
+        "PATH": (f"{root}/{stack}/bin:{SYSTEM_PATH}", "programs of the stack first"),
+        "PYTHONNOUSERSITE": ("1", "nothing outside of the stack is imported"),
+        "PYTHONUNBUFFERED": ("1", "log lines reach the journal when they are written"),
+    }
+
+
+def engine(instance: Instance, host: str, stack: EngineStack, cluster: Cluster) -> dict[str, tuple[str, str]]:
+    """Return what the plan derives for one rank."""
+    address = cluster.hosts[host]["sglang_fabric_address"]
+    interface = cluster.hosts[host]["sglang_fabric_interface"]
+    derived = common(stack.name) | {
+        "HOME": ("/var/lib/sglang", "caches of libraries that look nowhere else"),
+        "XDG_CACHE_HOME": ("/var/cache/sglang", "writable under the unit's hardening"),
+        "HF_HUB_OFFLINE": ("1", "the model is on the host: nothing is fetched while serving"),
+        "SGLANG_HOST_IP": (address, "KV cache and handshake address; unset, it would follow the default route"),
+    }
+    if interface:
+        derived["GLOO_SOCKET_IFNAME"] = (interface, f"the interface of {address}; unset, Gloo follows the host name")
+        if stack.device == "cuda":
+            derived["NCCL_SOCKET_IFNAME"] = ("=" + interface, "the same interface, matched exactly")
+    derived |= stack.environment
+    if stack.device == "cpu" and instance.tp > 1:
+        cores = cluster.variables["sglang_cpu_cores"]
+        binding = "|".join(str(rank % cores) for rank in range(instance.tp))
+        derived["SGLANG_CPU_OMP_THREADS_BIND"] = (binding, f"one entry per tensor parallel rank, on {cores} core(s)")
+    return derived
+
+
+def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings) -> dict[str, Any]:
+    """Merge layers of an operator's environment, later ones win; null takes an earlier or derived value back."""
+    merged: dict[str, Any] = {}
+    for variable, given in layers:
+        for name, value in given.items():
+            where = f"{variable}.{name}"
+            if not NAME.match(str(name)):
+                findings.add("environment.name", where, "is not the name of an environment variable", "use letters, digits and _")
+            elif isinstance(value, bool):
+                findings.add("environment.value", where, f"{value} is a boolean, which programs read in many ways", "quote what is meant: \"1\", \"true\", ...")
+            elif isinstance(value, str) and ("\n" in value or "\0" in value):
+                findings.add("environment.value", where, "holds a line break", "an environment file has one line per variable")
+            else:
+                merged[str(name)] = value
+    return merged

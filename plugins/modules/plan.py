@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: plan
+short_description: Compute the launch plan of the cluster in this inventory
+version_added: 0.1.0
+description:
+  - Computes, on the controller and from inventory variables alone, what will run on every host - instances, ranks, command lines,
+    environment, ports, unit names and the router's worker list - and the reason for every derived value.
+  - Checks it before anything runs. All violated rules are reported at once, each with the variable, the host, the rule and the fix.
+  - No host is contacted.
+extends_documentation_fragment:
+  - railyard.sglang.attributes
+  - railyard.sglang.attributes.read_only
+requirements:
+  - netaddr (on the controller)
+author:
+  - railyard.sglang contributors (@railyard)
+"""
+
+EXAMPLES = r"""
+- name: Compute the plan
+  railyard.sglang.plan:
+  run_once: true
+  register: planned
+
+- name: Keep this host's slice of it
+  ansible.builtin.set_fact:
+    sglang_host: "{{ planned.plan.hosts[inventory_hostname] }}"
+"""
+
+RETURN = r"""
+plan:
+  description: The plan. RV(plan.hosts) holds each host's slice, which is all that a role reads.
+  returned: when the inventory can be planned
+  type: dict
+  contains:
+    schema:
+      description: Version of this structure.
+      type: int
+      returned: always
+    instances:
+      description: Instances with their ranks.
+      type: list
+      elements: dict
+      returned: always
+    routers:
+      description: Routers with their command line and worker list.
+      type: list
+      elements: dict
+      returned: always
+    hosts:
+      description: Slice of each host, by inventory name.
+      type: dict
+      returned: always
+findings:
+  description: What is wrong, one entry per violated rule.
+  returned: when the inventory cannot be planned
+  type: list
+  elements: dict
+inventories:
+  description: Inventories found beside the playbook and in the current directory.
+  returned: when the inventory cannot be planned
+  type: list
+  elements: str
+"""
