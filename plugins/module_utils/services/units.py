@@ -1,0 +1,131 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""systemd units: what one is doing, and what has to be done to it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Sequence, Tuple
+
+Runner = Callable[[List[str]], Tuple[int, str, str]]
+DIRECTORY = "/etc/systemd/system"
+MARK = re.compile(r"^# railyard\.sglang: unit of cluster (?P<cluster>\S+), role (?P<role>\S+)$", re.MULTILINE)
+
+
+class UnitError(Exception):
+    """A systemctl command failed; the text says which and why."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """State of a unit.
+
+    :ivar active: systemd's ActiveState.
+    :ivar running_id: identity that its main process was started with, empty when unknown or not running.
+    """
+
+    name: str
+    load: str
+    active: str
+    sub: str
+    enabled: bool
+    main_pid: int
+    restarts: int
+    running_id: str = ""
+
+    @property
+    def up(self) -> bool:
+        """Whether a main process is there."""
+        return self.active in ("active", "reloading") and self.main_pid > 0
+
+
+def runtime_directory(name: str) -> str:
+    """Return where a unit leaves the identity that its processes were started with; it lives as long as they do."""
+    return "railyard/" + name.rsplit(".", 1)[0]
+
+
+def _running_id(name: str) -> str:
+    try:
+        with open(f"/run/{runtime_directory(name)}/config-id", encoding="utf-8") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""
+
+
+def parse_show(text: str) -> Dict[str, str]:
+    """Return the properties of a C(systemctl show) output."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)  # type: ignore[misc]
+
+
+def show(run: Runner, name: str) -> Unit:
+    """Return the state of a unit; one that does not exist has load state C(not-found)."""
+    names = "LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts"
+    rc, out, err = run(["systemctl", "show", "--property", names, name])
+    if rc != 0:
+        raise UnitError(f"systemctl show {name}: {err.strip()}")
+    values = parse_show(out)
+    pid = int(values.get("MainPID") or 0)
+    return Unit(
+        name=name,
+        load=values.get("LoadState", ""),
+        active=values.get("ActiveState", ""),
+        sub=values.get("SubState", ""),
+        enabled=values.get("UnitFileState", "") == "enabled",
+        main_pid=pid,
+        restarts=int(values.get("NRestarts") or 0),
+        running_id=_running_id(name) if pid else "",
+    )
+
+
+def drop_in(name: str, identity: str) -> str:
+    """Return the drop-in by which a unit records, at each start, the configuration that it starts with.
+
+    The environment of the process would not do: programs that set their title (setproctitle) overwrite it.
+    """
+    directory = runtime_directory(name)
+    return (
+        "# Managed by railyard.sglang. Records which configuration runs: the next run of site.yml restarts what differs.\n"
+        f"[Service]\nRuntimeDirectory={directory}\n"
+        f"ExecStartPre=/bin/sh -c 'echo {identity} > /run/{directory}/config-id'\n"
+    )
+
+
+def decide(unit: Unit, wanted_id: str, drifted: bool) -> Tuple[str, str]:
+    """Return what to do with a unit (V(none), V(start) or V(restart)) and why.
+
+    :param drifted: whether a file that it reads at start was found changed on the host.
+    """
+    if unit.active in ("inactive", "failed", "") or unit.load == "not-found":
+        return "start", f"it is {unit.active or 'not there'}"
+    if unit.up and unit.running_id != wanted_id:
+        return "restart", f"it runs configuration {unit.running_id or 'unknown'}, wanted is {wanted_id}"
+    if drifted:
+        return "restart", "a file that it reads at start was changed on the host"
+    return "none", ""
+
+
+def stale(cluster: str, role: str, planned: Sequence[str], directory: str = DIRECTORY) -> List[str]:
+    """Return units that an earlier plan of this cluster installed for this role and the present one does not hold."""
+    found = []
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+        path = os.path.join(directory, name)
+        if not name.endswith(".service") or name in planned or not os.path.isfile(path):
+            continue
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            mark = MARK.search(stream.read())
+        if mark and mark.group("cluster") == cluster and mark.group("role") == role:
+            found.append(name)
+    return found
+
+
+def systemctl(run: Runner, *words: str) -> None:
+    """Run one systemctl command.
+
+    :raises UnitError: it failed.
+    """
+    rc, out, err = run(["systemctl", *words])
+    if rc != 0:
+        raise UnitError(f"systemctl {' '.join(words)} failed ({rc}): {(err or out).strip()}")

@@ -1,0 +1,273 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filling a directory with the locked wheels, by pip with its own configuration, some of them at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError, is_disk_full
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.locks import Pin
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.wheels import (
+    Target,
+    candidates,
+    listed,
+    local_target,
+    sha256,
+    sha256_all,
+)
+
+MANIFEST = "wheels.json"
+PARTIAL = ".partial-"
+PIP_SECONDS = 3600
+TAIL = 1200
+LEGACY_TAGS = ("manylinux2014", "manylinux2010", "manylinux1")
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """What to fetch where: directory, pins by name, what the wheels have to fit.
+
+    index is one more package index, empty for none. python is an interpreter that has pip, empty for a search.
+    parallel is the number of pip processes. verify has every file read again, instead of comparing names and sizes.
+    """
+
+    directory: Path
+    pins: Mapping[str, Pin]
+    target: Target
+    index: str = ""
+    python: str = ""
+    parallel: int = 4
+    verify: bool = False
+
+
+def find_pip(python: str, subject: str) -> list[str]:
+    """Return the command of a pip; raise StackError if there is none."""
+    tried = []
+    for candidate in dict.fromkeys([python, sys.executable, "/usr/bin/python3", shutil.which("python3") or ""]):
+        if candidate:
+            command = [candidate, "-m", "pip"]
+            done = subprocess.run([*command, "--version"], capture_output=True, check=False, timeout=60)
+            if done.returncode == 0:
+                return command
+            tried.append(candidate)
+    raise StackError(subject, f"no pip: {', '.join(tried)} have none", "install the package python3-pip")
+
+
+def pip_minor(command: Sequence[str]) -> int:
+    """Return the minor version of the Python 3 that a pip runs in."""
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True, timeout=60)
+    match = re.search(r"\(python 3\.(\d+)\)", done.stdout)
+    return int(match[1]) if match else 0
+
+
+def target_arguments(target: Target, pip_runs_in: int) -> list[str]:
+    """Return the arguments with which pip chooses wheels for the target; none where its own choice is the same."""
+    if local_target(pip_runs_in) == target:
+        return []
+    arguments = ["--python-version", f"3.{target.minor}", "--implementation", "cp"]
+    for abi in (f"cp3{target.minor}", "abi3", "none"):
+        arguments += ["--abi", abi]
+    tags = [f"manylinux_{target.glibc[0]}_{minor}" for minor in range(target.glibc[1], 4, -1)]
+    for tag in [*tags, *LEGACY_TAGS, "linux"]:
+        arguments += ["--platform", f"{tag}_{target.machine}"]
+    return arguments
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Return the files that the last run left in the directory: {name: {"size": bytes, "sha256": digest}}."""
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    return files if isinstance(files, dict) else {}
+
+
+def write_manifest(directory: Path, files: Mapping[str, Any]) -> None:
+    """Write the manifest whole or not at all."""
+    temporary = directory / f".{MANIFEST}.new"
+    temporary.write_text(json.dumps({"files": files}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(temporary, directory / MANIFEST)
+
+
+def inspect(request: Fetch) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Return what the directory holds of the pins: entries for the manifest, bad files, names of missing pins.
+
+    A file which the manifest knows with its size is taken as read, unless the request is to verify.
+    """
+    names = os.listdir(request.directory) if request.directory.is_dir() else []
+    found = candidates(names, request.pins, request.target)
+    known = {} if request.verify else read_manifest(request.directory)
+    sizes = {w.filename: (request.directory / w.filename).stat().st_size for wheels in found.values() for w in wheels}
+    unread = [name for name, size in sizes.items() if known.get(name, {}).get("size") != size]
+    digests = sha256_all(request.directory / name for name in unread)
+    entries: dict[str, Any] = {}
+    bad, missing = [], []
+    for name, wheels in found.items():
+        good = False
+        for wheel in wheels:
+            filename = wheel.filename
+            digest = digests.get(filename) or known[filename]["sha256"]
+            if digest in request.pins[name].hashes:
+                entries[filename] = {"size": sizes[filename], "sha256": digest}
+                good = True
+            else:
+                bad.append(filename)
+        if not good:
+            missing.append(name)
+    return entries, bad, missing
+
+
+def explain(output: str, request: Fetch, subject: str) -> StackError:
+    """Return the error for what pip printed when it failed."""
+    words = " ".join(output.split())
+    if is_disk_full(output):
+        problem = f"{request.directory} became full while wheels were fetched"
+        return StackError(subject, problem, "free space there and run again: what is complete is kept")
+    if "DO NOT MATCH THE HASHES" in words:
+        names = re.findall(r"(\S+==\S+) from (\S+)", words) or re.findall(r"(\S+)( )from \S+", words)
+        which = ", ".join(dict.fromkeys(name for name, _ in names)) or "a wheel"
+        problem = f"the index gives {which} with a sha256 which is not the locked one"
+        return StackError(subject, problem, "use an index with the locked files, or check who changed them")
+    broken = re.search(r"connection broken by (.*)|Could not fetch URL (.*)|(?:Connection|HTTP)Error:? (.*)", words)
+    if broken:
+        detail = next(filter(None, broken.groups()), "")[:200]
+        problem = f"the package index cannot be reached ({detail})"
+        return StackError(subject, problem, "check network, proxy and pip's configuration (pip config list)")
+    absent = re.findall(r"No matching distribution found for (\S+)", words)
+    if absent:
+        problem = f"no index that pip knows has a wheel of {listed(set(absent))} for Python 3.{request.target.minor}"
+        fix = "name one more index (wheels_index; torch for CPUs is on PyTorch's CPU wheel index)"
+        return StackError(subject, problem, fix)
+    return StackError(subject, f"pip download failed: {words[-TAIL:]}", "see the cause in pip's message")
+
+
+def adopt(request: Fetch, partial: Path) -> list[str]:
+    """Move the wheels of a partial download which are the locked ones into the directory; return their names."""
+    moved = []
+    found = candidates([path.name for path in partial.iterdir()], request.pins, request.target)
+    for name, wheels in found.items():
+        for wheel in wheels:
+            path = partial / wheel.filename
+            if sha256(path) in request.pins[name].hashes:
+                os.chmod(path, 0o644)
+                os.replace(path, request.directory / wheel.filename)
+                moved.append(wheel.filename)
+    shutil.rmtree(partial)
+    return moved
+
+
+def download(
+    request: Fetch, pip: Sequence[str], chosen: Sequence[str], number: int, names: Sequence[str]
+) -> tuple[int, str]:
+    """Have one pip download some pins into a partial directory of its own; return its status and output.
+
+    chosen are pip's arguments which say for which Python and platform.
+    """
+    partial = request.directory / f"{PARTIAL}{number}"
+    partial.mkdir()
+    lock = partial / "requirements.txt"
+    lock.write_text("".join(request.pins[name].line() + "\n" for name in names), encoding="utf-8")
+    arguments = ["download", "--quiet", "--no-deps", "--require-hashes", "--no-cache-dir", "--progress-bar", "off"]
+    arguments += ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(partial), *chosen]
+    arguments += ["--requirement", str(lock)]
+    if request.index:
+        arguments += ["--extra-index-url", request.index]
+    environment = {**os.environ, "TMPDIR": str(partial), "PYTHONNOUSERSITE": "1", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        [*pip, *arguments], capture_output=True, text=True, check=False, timeout=PIP_SECONDS, env=environment
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def fetch(request: Fetch, subject: str) -> list[str]:
+    """Fill the directory and return the names of the wheels that were fetched, in order.
+
+    Bad files are replaced. What was complete when an earlier run was killed is kept. Raises StackError.
+    """
+    directory = request.directory
+    fetched: list[str] = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for partial in sorted(directory.glob(f"{PARTIAL}*")):
+            fetched += adopt(request, partial)
+        _, bad, missing = inspect(request)
+        for name in bad:
+            (directory / name).unlink()
+        if missing:
+            fetched += fetch_missing(request, missing, subject)
+        entries, _, missing = inspect(request)
+        if read_manifest(directory) != entries:
+            others = {name: entry for name, entry in read_manifest(directory).items() if (directory / name).is_file()}
+            write_manifest(directory, {**others, **entries})
+    except OSError as error:
+        if is_disk_full(error):
+            raise explain(str(error), request, subject) from error
+        problem = f"{error.strerror or error} ({error.filename or directory})"
+        raise StackError(subject, problem, "let this user write there") from error
+    return sorted(fetched)
+
+
+def fetch_missing(request: Fetch, missing: Sequence[str], subject: str) -> list[str]:
+    """Fetch the wheels of these pins; return the names of the files. Raises StackError, after keeping what did come."""
+    command = find_pip(request.python, subject)
+    chosen = target_arguments(request.target, pip_minor(command))
+    count = max(1, min(request.parallel, len(missing)))
+    shares = [list(missing[start::count]) for start in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        jobs = [pool.submit(download, request, command, chosen, number, names) for number, names in enumerate(shares)]
+        results = [job.result() for job in jobs]
+    fetched: list[str] = []
+    for number in range(count):
+        fetched += adopt(request, request.directory / f"{PARTIAL}{number}")
+    failed = "\n".join(output for status, output in results if status != 0)
+    if failed:
+        raise explain(failed, request, subject)
+    return fetched
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a directory holds of several requests: manifest entries, missing pins, remains of an interrupted run."""
+
+    entries: dict[str, Any]
+    missing: list[str]
+    leftover: bool
+
+
+def inspect_all(requests: Sequence[Fetch]) -> Inspection:
+    """Return what the one directory of these requests holds, changing nothing."""
+    entries: dict[str, Any] = {}
+    missing: set[str] = set()
+    leftover = False
+    for request in requests:
+        found, _, absent = inspect(request)
+        entries.update(found)
+        missing.update(f"{name}=={request.pins[name].version}" for name in absent)
+        leftover = leftover or any(request.directory.glob(f"{PARTIAL}*"))
+    return Inspection(entries, sorted(missing), leftover)
+
+
+def fetch_all(requests: Sequence[Fetch], subject: str) -> list[str]:
+    """Fetch for all requests, those with the same target together; return the names of the files in order."""
+    merged: dict[Target, Fetch] = {}
+    rest: list[Fetch] = []
+    for request in requests:
+        other = merged.setdefault(request.target, request)
+        if any(request.pins[name] != pin for name, pin in other.pins.items() if name in request.pins):
+            rest.append(request)
+        elif other is not request:
+            merged[request.target] = replace(other, pins={**other.pins, **request.pins})
+    return sorted({name for request in [*merged.values(), *rest] for name in fetch(request, subject)})

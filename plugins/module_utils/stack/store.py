@@ -1,0 +1,205 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The store: finished trees under their content ids, markers, the build lock, the link to the current tree.
+
+Below the store directory:
+  <stack>-<id>/                 a tree; it is complete if and only if it holds the marker
+  <stack>-<id>/.stack.json      the marker, written last
+  .<stack>-<id>.building        journal of a build under way, or of one that was interrupted
+  .<stack>-<id>.work/           what a build needs besides the tree; goes with it
+  .<stack>.lock                 held by whoever builds
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
+
+MARKER = ".stack.json"
+FORMAT = 1
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one build of a stack lives: store directory, name of the stack, content id."""
+
+    store: Path
+    stack: str
+    content: str
+
+    @property
+    def tree(self) -> Path:
+        """The tree."""
+        return self.store / f"{self.stack}-{self.content}"
+
+    @property
+    def journal(self) -> Path:
+        """The journal of a build that has not ended."""
+        return self.store / f".{self.tree.name}.building"
+
+    @property
+    def work(self) -> Path:
+        """The working directory of a build."""
+        return self.store / f".{self.tree.name}.work"
+
+    @property
+    def lock(self) -> Path:
+        """The lock file of the stack's builds."""
+        return self.store / f".{self.stack}.lock"
+
+
+def read_marker(tree: Path) -> dict[str, Any] | None:
+    """Return the marker of a tree, None if the tree is not complete."""
+    try:
+        marker = json.loads((tree / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return marker if isinstance(marker, dict) and marker.get("format") == FORMAT else None
+
+
+def sync_directory(path: Path) -> None:
+    """Have the entries of a directory on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file_system(path: Path) -> None:
+    """Have everything that was written to the file system of a path on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(descriptor)
+
+
+def write_synced(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file whole or not at all, and have it on the disk on return."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fchmod(stream.fileno(), mode)
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+    sync_directory(path.parent)
+
+
+def write_marker(tree: Path, marker: dict[str, Any]) -> None:
+    """Make a tree complete: first its files, then the marker reach the disk."""
+    sync_file_system(tree)
+    write_synced(tree / MARKER, json.dumps({"format": FORMAT, **marker}, indent=1, sort_keys=True) + "\n")
+
+
+def remove_tree(tree: Path) -> None:
+    """Remove a tree, its marker first, so that a removal cut short leaves no tree that looks complete."""
+    with contextlib.suppress(FileNotFoundError):
+        (tree / MARKER).unlink()
+    if tree.is_dir():
+        shutil.rmtree(tree)
+
+
+def discard(place: Place) -> None:
+    """Remove what an interrupted build left: its tree, its working directory, its journal."""
+    if read_marker(place.tree) is None:
+        remove_tree(place.tree)
+    remove_tree(place.work)
+    with contextlib.suppress(FileNotFoundError):
+        place.journal.unlink()
+
+
+def interrupted(place: Place) -> list[Place]:
+    """Return the places of the stack at which a build was interrupted; call it with the lock held."""
+    prefix = f".{place.stack}-"
+    names = {entry.name.rpartition(".")[0] for entry in place.store.iterdir() if entry.name.startswith(prefix)}
+    found = []
+    for name in sorted(names):
+        content = name[len(prefix) :]
+        if content and name.startswith(prefix) and "-" not in content:
+            found.append(Place(place.store, place.stack, content))
+    return found
+
+
+@contextlib.contextmanager
+def build_lock(place: Place, wait_seconds: float, subject: str) -> Iterator[int]:
+    """Hold the lock of a stack's builds and give its descriptor.
+
+    Programs that a build starts inherit the descriptor: the lock of a killed build is held until they have ended too.
+    Raises StackError if somebody else holds it for longer than wait_seconds.
+    """
+    with place.lock.open("a+") as stream:
+        until = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    problem = f"another build holds {place.lock} since more than {wait_seconds:.0f} s"
+                    raise StackError(subject, problem, f"end it (fuser -v {place.lock}), then run again") from None
+                time.sleep(POLL_SECONDS)
+        yield stream.fileno()
+
+
+def link_target(link: Path) -> Path | None:
+    """Return where a link points to, None if nothing is there.
+
+    Raises StackError if something other than a link is in its place.
+    """
+    if link.is_symlink():
+        return Path(os.readlink(link))
+    if link.exists():
+        raise StackError(str(link), "it is no link but somebody else's file or directory", "move it away")
+    return None
+
+
+def switch_link(link: Path, tree: Path) -> None:
+    """Point a link to a complete tree: at every moment it points to the old one or to the new one."""
+    if read_marker(tree) is None:
+        raise StackError(str(link), f"{tree} is not complete", "run the stack stage again, which builds it anew")
+    link.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    temporary = link.with_name(f".{link.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    temporary.symlink_to(tree)
+    os.replace(temporary, link)
+    sync_directory(link.parent)
+
+
+def touch(tree: Path) -> None:
+    """Note that a tree has come into use: the time of its marker decides which trees are kept."""
+    os.utime(tree / MARKER)
+
+
+def complete_trees(store: Path, stack: str) -> list[Path]:
+    """Return the complete trees of a stack, the one last taken into use first."""
+    found = []
+    for tree in store.glob(f"{stack}-*") if store.is_dir() else []:
+        marker = read_marker(tree)
+        if marker and marker.get("stack") == stack:
+            found.append(((tree / MARKER).stat().st_mtime_ns, tree))
+    return [tree for _, tree in sorted(found, reverse=True)]
+
+
+def surplus(trees: list[Path], protected: set[Path], keep: int) -> list[Path]:
+    """Return which of the trees, newest first, go if so many are kept; the protected ones stay and count."""
+    ordered = [tree for tree in trees if tree in protected] + [tree for tree in trees if tree not in protected]
+    return [tree for tree in ordered[keep:] if tree not in protected]
