@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waits for the ranks of a host and shows how far each has come; the documentation is that of the module of the same name."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+display = Display()
+# One module call waits this long on the host for a change, so a host is not polled over ssh.
+WAIT_SECONDS = 20
+
+
+def _line(row: dict[str, Any], seconds: float) -> str:
+    detail = f" ({row['detail']})" if row["detail"] else ""
+    return f"  {row['instance']} rank {row['rank']} on {row['host']}: {row['state']}{detail}, {seconds:.0f} s"
+
+
+class ActionModule(ActionBase):
+    """Repeats the module until every rank is ready, one is hopeless, or the deadline has passed."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the last result of the module."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        deadline = int(arguments.get("deadline", 1800))
+        known: list[str] = []
+        started = time.monotonic()
+        while True:
+            left = deadline - (time.monotonic() - started)
+            wait = 0 if self._task.check_mode else max(0, min(WAIT_SECONDS, int(left)))
+            result = self._execute_module(
+                module_name="railyard.sglang.rank_state", module_args={**arguments, "known": known, "timeout": wait}, task_vars=task_vars,
+            )
+            if result.get("failed"):
+                return result
+            rows = result["ranks"]
+            seconds = time.monotonic() - started
+            for index, row in enumerate(rows):
+                if index >= len(known) or known[index] != row["state"]:
+                    display.display(_line(row, seconds))
+            known = [row["state"] for row in rows]
+            late = [row for row in rows if row["state"] != "ready"]
+            if not late or self._task.check_mode:
+                return result
+            if any(row["hopeless"] for row in late) or seconds >= deadline:
+                return {**result, "failed": True, "msg": self._verdict(late, seconds, result["log"])}
+
+    def _verdict(self, late: list[dict[str, Any]], seconds: float, log: list[str]) -> str:
+        lines = [f"Not ready after {seconds:.0f} s:"]
+        lines += [f"- {row['instance']} rank {row['rank']} on {row['host']} is {row['state']}: {row['detail']}" for row in late]
+        lines += ["Its journal ends:", *log[-15:]]
+        lines.append(
+            "Fix: what the journal names; then run again with --tags verify. A deadline that is too short is verify_deadline (seconds)."
+        )
+        return "\n".join(lines)

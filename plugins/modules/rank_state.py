@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module rank_state: how far the ranks of one host have come."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rank_state
+short_description: Say how far the ranks of a host have come
+version_added: 0.1.0
+description:
+  - Looks at each rank on its own host - installation, unit, /health, and for prefill the registration at the bootstrap server by the planned
+    address - and names its state.
+  - Waits up to O(timeout) seconds for a state that differs from O(known), so that a controller can show progress without polling.
+  - The action plugin of the same name repeats it until every rank is ready and prints each change.
+extends_documentation_fragment:
+  - railyard.sglang.attributes
+  - railyard.sglang.attributes.read_only
+options:
+  ranks:
+    description: The host's ranks, from its slice of the plan.
+    type: list
+    elements: dict
+    required: true
+  known:
+    description: States that the caller has seen already, one per rank.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: Seconds to wait for a change.
+    type: int
+    default: 0
+  deadline:
+    description: Seconds after which ranks that are not ready are a failure. Read by the action plugin.
+    type: int
+    default: 1800
+author:
+  - railyard.sglang contributors (@railyard)
+"""
+
+EXAMPLES = r"""
+- name: Wait until the ranks of this host are ready
+  railyard.sglang.rank_state:
+    ranks: "{{ sglang_host.ranks }}"
+    deadline: 600
+"""
+
+RETURN = r"""
+ranks:
+  description: Instance, rank, host, state, detail and whether waiting longer is pointless, one entry per rank.
+  returned: always
+  type: list
+  elements: dict
+log:
+  description: Last journal lines of the ranks that are not ready.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+import time
+from typing import Any, Dict, List
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+from ansible_collections.railyard.sglang.plugins.module_utils.serving import http, ranks
+from ansible_collections.railyard.sglang.plugins.module_utils.services import units
+
+# /health of 0.5.8 generates a token and may take up to 20 s under load.
+HEALTH_SECONDS = 25
+PAUSE_SECONDS = 1.0
+
+
+def observe(module: AnsibleModule, rank: Dict[str, Any]) -> ranks.Observed:
+    """Look at one rank."""
+    unit = units.show(module.run_command, rank["unit"])
+    registration = rank.get("registration") or {}
+    alive = unit.active in ("active", "reloading")
+    return ranks.Observed(
+        installed=os.path.exists(rank["python"]),
+        load=unit.load,
+        active=unit.active,
+        restarts=unit.restarts,
+        health=http.request(open_url, rank["health_url"], HEALTH_SECONDS) if alive else http.Answer(0, error="not asked"),
+        registrations={
+            number: http.request(open_url, ranks.registration_url(registration["url"], number), 5)
+            for number in registration.get("engine_ranks", [])
+        },
+    )
+
+
+def journal(module: AnsibleModule, unit: str) -> List[str]:
+    """Return the last lines of a unit's journal."""
+    rc, out, _err = module.run_command(["journalctl", "--unit", unit, "--lines", "25", "--no-pager", "--output", "short-iso"])
+    return out.splitlines() if rc == 0 else []
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "ranks": {"type": "list", "elements": "dict", "required": True},
+            "known": {"type": "list", "elements": "str", "default": []},
+            "timeout": {"type": "int", "default": 0},
+            "deadline": {"type": "int", "default": 1800},
+        },
+        supports_check_mode=True,
+    )
+    end = time.monotonic() + module.params["timeout"]
+    try:
+        while True:
+            rows = [ranks.judge(rank, observe(module, rank)) for rank in module.params["ranks"]]
+            states = [row["state"] for row in rows]
+            finished = all(row["hopeless"] or row["state"] == ranks.READY for row in rows)
+            if finished or states != module.params["known"] or time.monotonic() + PAUSE_SECONDS > end:
+                break
+            time.sleep(PAUSE_SECONDS)
+    except units.UnitError as error:
+        module.fail_json(msg=str(error))
+    late = [rank for rank, row in zip(module.params["ranks"], rows) if row["state"] != ranks.READY]
+    module.exit_json(changed=False, ranks=rows, log=[line for rank in late for line in journal(module, rank["unit"])])
+
+
+if __name__ == "__main__":
+    main()
