@@ -34,5 +34,5 @@ bench: ## cost of a no-change run on the running lab
 	@tools/bench.sh
 
 clean: ## remove the local environments and what the tests wrote
-	rm -rf .venv .venv-test .venv-dev .venv-uv .tree .ansible build tests/output .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-test .venv-dev .venv-uv .tree .ansible build tests/output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ROOT=$PWD
 : "${RAILYARD_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/railyard-sglang}"
 export ROOT RAILYARD_CACHE
+# Colours are for people.
+[ -t 1 ] || export NO_COLOR=1
 
 say() { printf '%s\n' "$*"; }
 die() {

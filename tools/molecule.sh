@@ -7,6 +7,7 @@ tools/bootstrap.sh runtime dev
 export PATH=$ROOT/.venv-dev/bin:$ROOT/.venv-uv/bin:$PATH
 export MOLECULE_GLOB='molecule/*/molecule.yml'
 export ANSIBLE_COLLECTIONS_PATH=$ROOT/.tree
+export ANSIBLE_HOME=$ROOT/.ansible
 export RAILYARD_LAB_NAME=${RAILYARD_LAB_NAME:-molecule}
 # The runs of one call of molecule are counted from one.
 export RAILYARD_RUN_LOG=$ROOT/tests/output/molecule

@@ -21,7 +21,7 @@ units() { tools/ansible_test.sh units; }
 build() { run_pytest tests/integration; }
 wheels() { ansible-playbook playbooks/wheels.yml; }
 lab() { be_able_to_become_root && run_pytest -m "$mark" tests/lab; }
-molecule() { be_able_to_become_root && tools/molecule.sh test "${scenarios[@]}"; }
+molecule() { be_able_to_become_root && tools/molecule.sh test --no-command-borders "${scenarios[@]}"; }
 
 results=$ROOT/tests/output/results
 run_pytest() { PYTHONPATH=$ROOT/.tree pytest --quiet --junit-xml="$results/$stage.xml" "$@"; }

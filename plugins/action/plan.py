@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import CLUSTER, HOST

@@ -14,6 +14,8 @@ from ansible.utils.display import Display
 display = Display()
 # One module call waits this long on the host for a change, so a host is not polled over ssh.
 WAIT_SECONDS = 20
+# A loop of crashes is a verdict long before the deadline.
+CRASHES = 4
 
 
 def _line(row: dict[str, Any], seconds: float) -> str:
@@ -33,6 +35,7 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         deadline = int(arguments.get("deadline", 1800))
         known: list[str] = []
+        before: list[int] = []
         started = time.monotonic()
         while True:
             left = deadline - (time.monotonic() - started)
@@ -48,11 +51,13 @@ class ActionModule(ActionBase):
                 if index >= len(known) or known[index] != row["state"]:
                     display.display(_line(row, seconds))
             known = [row["state"] for row in rows]
+            before = before or [row["restarts"] for row in rows]
+            looping = any(row["restarts"] - count >= CRASHES for row, count in zip(rows, before) if row["state"] != "ready")
             late = [row for row in rows if row["state"] != "ready"]
             if not late or self._task.check_mode:
                 return result
-            if any(row["hopeless"] for row in late) or seconds >= deadline:
-                return {**result, "failed": True, "msg": self._verdict(late, seconds, result["log"])}
+            if looping or any(row["hopeless"] for row in late) or seconds >= deadline:
+                return {"changed": False, "failed": True, "ranks": rows, "msg": self._verdict(late, seconds, result["log"])}
 
     def _verdict(self, late: list[dict[str, Any]], seconds: float, log: list[str]) -> str:
         lines = [f"Not ready after {seconds:.0f} s:"]

@@ -25,6 +25,7 @@ import time
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
+
 from ansible_collections.railyard.sglang.plugins.module_utils.report import tables
 
 

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author:
   - railyard.sglang contributors (@railyard)
 description:
-  - Lists the hosts of a lab of a given shape, in the groups V(prefill), V(decode) and V(router), whether it is up or not.
+  - Lists the hosts of a lab of a given shape, in the groups V(prefill), V(decode) and V(router), be it up or not.
   - The module M(railyard.sglang.nspawn_lab) starts what this lists.
   - The file's name must end with V(lab.yml) or V(lab.yaml).
 options:
@@ -112,9 +112,7 @@ GROUPS = ("prefill", "decode", "router")
 SSH = Path(__file__).resolve().parents[2] / "roles/lab/files/lab-ssh.sh"
 
 
-def lab_networks(
-    options: dict[str, Any], paths: Paths, runner: Runner, register: Path = REGISTER
-) -> tuple[IPv4Network, IPv4Network]:
+def lab_networks(options: dict[str, Any], paths: Paths, runner: Runner, register: Path = REGISTER) -> tuple[IPv4Network, IPv4Network]:
     """Return the management and the fabric network: the operator's, else the recorded ones, else free ones.
 
     Raises:

@@ -44,6 +44,7 @@ addresses:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.facts import read
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rules import check
 
@@ -57,7 +58,8 @@ def main() -> None:
     result = {"changed": False, "problems": problems, "addresses": host.addresses}
     if problems:
         lines = [f"- {row['text']} [rule {row['rule']}] Fix: {row['fix']}" for row in problems]
-        module.fail_json(msg=f"{plan.get('name', 'this host')} cannot run its part of the plan; nothing was changed:\n" + "\n".join(lines), **result)
+        title = f"{plan.get('name', 'this host')} cannot run its part of the plan; nothing was changed:"
+        module.fail_json(msg="\n".join([title, *lines]), **result)
     module.exit_json(**result)
 
 

@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - With O(source=path) the directory must be there already. Every weight file's length is compared with what its own header promises, so
     a truncated or missing shard is found in milliseconds, and the checksum is compared where one is given.
-  - With O(source=tiny) the collection's own tiny model is written - a two-layer Llama with real random weights, the same bytes on every host -
-    and repaired where a file was damaged.
+  - With O(source=tiny) the collection's own tiny model is written - a two-layer Llama with real random weights, the same bytes on every
+    host - and repaired where a file was damaged.
   - A directory is written beside its final place and renamed, so a half-written model never has the final name.
 extends_documentation_fragment:
   - railyard.sglang.attributes
@@ -70,6 +70,7 @@ import tempfile
 from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.railyard.sglang.plugins.module_utils.model import directory, tiny
 
 
@@ -130,7 +131,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    path, source, wanted = (module.params[name] for name in ("path", "source", "checksum"))
+    path, source, wanted = os.path.normpath(module.params["path"]), module.params["source"], module.params["checksum"]
     problems = tiny_problems(path) if source == "tiny" else directory.problems(path)
     changed = source == "tiny" and bool(problems)
     if problems and source == "path":

@@ -15,6 +15,8 @@ description:
   - The networks exist in network namespaces of the lab only. There is no uplink and no default route.
   - All hosts share one root image, which is built once from this machine's own package sources and kept in the cache
     under the hash of its content. What a host writes goes into a layer of its own, which is removed with the lab.
+  - The kernel's limit of inotify instances, which hosts share with this machine, is raised where it does not suffice, and
+    restored with the removal of the last lab.
   - A lab that is up is left alone. Hosts of it that have died are started again, with what they had written.
 author:
   - railyard.sglang contributors (@railyard)

@@ -10,8 +10,8 @@ module: rank_state
 short_description: Say how far the ranks of a host have come
 version_added: 0.1.0
 description:
-  - Looks at each rank on its own host - installation, unit, /health, and for prefill the registration at the bootstrap server by the planned
-    address - and names its state.
+  - Looks at each rank on its own host - installation, unit, /health, and for prefill the registration at the bootstrap server by the
+    planned address - and names its state.
   - Waits up to O(timeout) seconds for a state that differs from O(known), so that a controller can show progress without polling.
   - The action plugin of the same name repeats it until every rank is ready and prints each change.
 extends_documentation_fragment:
@@ -49,7 +49,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ranks:
-  description: Instance, rank, host, state, detail and whether waiting longer is pointless, one entry per rank.
+  description: Instance, rank, host, state, detail, restarts and whether waiting longer is pointless, one entry per rank.
   returned: always
   type: list
   elements: dict
@@ -66,8 +66,9 @@ from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.railyard.sglang.plugins.module_utils.serving import http, ranks
+
 from ansible_collections.railyard.sglang.plugins.module_utils.services import units
+from ansible_collections.railyard.sglang.plugins.module_utils.serving import http, ranks
 
 # /health of 0.5.8 generates a token and may take up to 20 s under load.
 HEALTH_SECONDS = 25

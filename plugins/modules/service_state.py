@@ -64,6 +64,7 @@ import os
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.railyard.sglang.plugins.module_utils.services import units
 
 

@@ -10,10 +10,10 @@ module: service_unit
 short_description: Install a systemd service with all its files and say whether it must be restarted
 version_added: 0.1.0
 description:
-  - Writes the unit and every file that belongs to it, verified by C(systemd-analyze verify) first, enables it, and removes what the directories
-    of the service hold besides.
-  - Compares what the running process was started with to what is wanted, and returns in RV(action) whether it has to be started or restarted.
-    That comparison needs no memory of an earlier run, so an interrupted run is finished by the next one.
+  - Writes the unit and every file that belongs to it, verified by C(systemd-analyze verify) first, enables it, and removes what the
+    directories of the service hold besides.
+  - Compares what the running process was started with to what is wanted, and returns in RV(action) whether it has to be started or
+    restarted. That comparison needs no memory of an earlier run, so an interrupted run is finished by the next one.
   - Does not start or stop anything itself, see M(railyard.sglang.service_state).
 extends_documentation_fragment:
   - railyard.sglang.attributes
@@ -136,6 +136,7 @@ import tempfile
 from typing import Any, List, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.railyard.sglang.plugins.module_utils.services import filesets, units
 
 PROGRAM = re.compile(r"^(ExecStart=)\S+ ?", re.MULTILINE)
@@ -167,9 +168,10 @@ def check_sums(module: AnsibleModule) -> None:
 
 def verify(module: AnsibleModule, name: str, files: List[filesets.File]) -> None:
     """Fail when systemd would not accept the unit."""
-    unit = next((file for file in files if os.path.basename(file.path) == name), None)
-    if unit is None:
+    held = [file for file in files if os.path.basename(file.path) == name]
+    if not held:
         module.fail_json(msg=f"files does not hold the unit {name}. Fix: add its file to files")
+    unit = held[0]
     directory = tempfile.mkdtemp(prefix="railyard-", dir=module.tmpdir)
     path = os.path.join(directory, name)
     # What the unit starts may come later in the same run: the program is checked by the stage that installs it.
@@ -239,7 +241,8 @@ def main() -> None:
         changes = filesets.differences(files, params["directories"])
         unit = units.show(module.run_command, params["name"])
         restarting = {file.path for file in files if file.restart} | {change.path for change in changes if change.after is None}
-        action, reason = units.decide(unit, identity, any(change.path in restarting for change in changes))
+        drifted = any(change.path in restarting and change.before != change.after for change in changes)
+        action, reason = units.decide(unit, identity, drifted)
         result = {
             "changed": bool(changes) or not unit.enabled,
             "unit": unit.name,

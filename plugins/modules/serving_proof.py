@@ -72,8 +72,9 @@ from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.railyard.sglang.plugins.module_utils.serving import http, proof
+
 from ansible_collections.railyard.sglang.plugins.module_utils.services import units
+from ansible_collections.railyard.sglang.plugins.module_utils.serving import http, proof
 
 PAUSE_SECONDS = 1.0
 

@@ -30,9 +30,9 @@ def list_tags(playbook: str, collections: Path, cwd: Path) -> set[str]:
 
 def readme_tags(text: str) -> list[str]:
     """Return the first column of the README's table between its two markers, in order."""
-    table = re.search(r"<!-- tags:begin -->(.*)<!-- tags:end -->", text, re.S)
+    table = re.search(r"<!-- tags:begin -->.*?^\|[-| :]+\|$(.*)<!-- tags:end -->", text, re.S | re.M)
     assert table, "README.md has no table between <!-- tags:begin --> and <!-- tags:end -->"
-    return re.findall(r"^\| *`([a-z_]+)` *\|", table.group(1), re.M)
+    return re.findall(r"^\| *`?([a-z_]+)`? *\|", table.group(1), re.M)
 
 
 @pytest.fixture(name="collections")
@@ -57,4 +57,5 @@ def test_a_missing_tag_is_seen(tmp_path: Path) -> None:
     play = "- hosts: all\n  tasks:\n    - ansible.builtin.debug:\n      tags: [preflight, network]\n"
     (tmp_path / "site.yml").write_text(play, encoding="utf-8")
     assert list_tags("site.yml", tmp_path, tmp_path) == {"preflight", "network"}
-    assert readme_tags("<!-- tags:begin -->\n| tag | x |\n|---|---|\n| `engine` | y |\n<!-- tags:end -->") == ["engine"]
+    table = "<!-- tags:begin -->\n| tag | x |\n|---|---|\n| `engine` | y |\n| router | z |\n<!-- tags:end -->"
+    assert readme_tags(table) == ["engine", "router"]

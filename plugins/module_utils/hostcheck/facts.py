@@ -85,6 +85,20 @@ def unit_of(cgroup: str) -> str:
     return ""
 
 
+def _links(directory: str) -> List[str]:
+    """Return the targets of the links in a directory; one that goes away meanwhile is left out, not the others."""
+    found = []
+    try:
+        for name in os.listdir(directory):
+            try:
+                found.append(os.readlink(os.path.join(directory, name)))
+            except FileNotFoundError:
+                continue
+    except OSError:
+        pass
+    return found
+
+
 def _listeners(root: str) -> List[Listener]:
     inodes: Dict[str, int] = {}
     for table in ("tcp", "tcp6"):
@@ -94,11 +108,7 @@ def _listeners(root: str) -> List[Listener]:
         directory = f"{root.rstrip('/')}/proc/{entry}/fd"
         if not entry.isdigit():
             continue
-        try:
-            links = [os.readlink(os.path.join(directory, name)) for name in os.listdir(directory)]
-        except OSError:
-            continue
-        for link in links:
+        for link in _links(directory):
             inode = link[8:-1] if link.startswith("socket:[") else ""
             if inode in inodes:
                 owners[inode] = int(entry)

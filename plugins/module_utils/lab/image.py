@@ -69,8 +69,7 @@ FILES = {
         "[main]\ndns=none\nno-auto-default=*\n\n[device-veth]\nmatch-device=type:veth\nmanaged=1\n"
     ),
     "etc/ssh/sshd_config.d/10-lab.conf": (
-        "HostKey /etc/ssh/ssh_host_ed25519_key\nPasswordAuthentication no\nUseDNS no\n"
-        "MaxStartups 200\nMaxSessions 200\n"
+        "HostKey /etc/ssh/ssh_host_ed25519_key\nPasswordAuthentication no\nUseDNS no\nMaxStartups 200\nMaxSessions 200\n"
     ),
     # Kept over a host's reboot, so that the journal of a fault can be read after it.
     "etc/systemd/journald.conf.d/10-lab.conf": "[Journal]\nStorage=persistent\nSystemMaxUse=128M\n",
@@ -160,9 +159,7 @@ def select_sources(files: Sequence[tuple[str, str]], suite: str) -> str:
                 continue
             kept = {**stanza, "types": "deb", "suites": " ".join(suites)}
             kept.pop("enabled", None)
-            lines = [
-                f"{'-'.join(word.capitalize() for word in key.split('-'))}: {value}" for key, value in kept.items()
-            ]
+            lines = [f"{'-'.join(word.capitalize() for word in key.split('-'))}: {value}" for key, value in kept.items()]
             chosen.append("\n".join(line.replace("Uris:", "URIs:", 1) for line in lines))
     return "\n\n".join(chosen) + "\n" if chosen else ""
 
@@ -183,9 +180,7 @@ _KEPT_APT_OPTIONS = re.compile(r"Acquire::(?:https?|Check-|Retries|ForceIPv4|Max
 
 def select_apt_options(dump: str) -> str:
     """Return those settings of `apt-config dump` that say how this machine reaches its package sources."""
-    return "".join(
-        f"{line}\n" for line in dump.splitlines() if _KEPT_APT_OPTIONS.match(line) and not line.endswith('"";')
-    )
+    return "".join(f"{line}\n" for line in dump.splitlines() if _KEPT_APT_OPTIONS.match(line) and not line.endswith('"";'))
 
 
 # --- what makes an image ---------------------------------------------------------------------------------------------
@@ -215,9 +210,7 @@ class Recipe:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def make_recipe(
-    extra_packages: Sequence[str], suite: str = "", source_paths: Sequence[Path] = (), root: Path = Path("/")
-) -> Recipe:
+def make_recipe(extra_packages: Sequence[str], suite: str = "", source_paths: Sequence[Path] = (), root: Path = Path("/")) -> Recipe:
     """Return the recipe for this machine.
 
     Args:
@@ -236,8 +229,9 @@ def make_recipe(
     if not sources:
         looked = ", ".join(str(path) for path in paths)
         raise LabError(
-            f"No package source for the release '{suite or '(unknown)'}' was found in {looked}: set lab_suite to a Debian or "
-            "Ubuntu release and lab_apt_sources to a file with its package sources (sources.list or .sources format)"
+            f"No package source for the release '{suite or '(unknown)'}' was found in {looked}: set lab_suite to a "
+            "Debian or Ubuntu release and lab_apt_sources to a file with its package sources (sources.list or .sources "
+            "format)"
         )
     return Recipe(suite, platform.machine(), (*PACKAGES, *extra_packages), sources)
 

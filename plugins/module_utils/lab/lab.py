@@ -23,7 +23,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence
 
-from ansible_collections.railyard.sglang.plugins.module_utils.lab import hostfiles, image, mounts, requirements, subnets
+from ansible_collections.railyard.sglang.plugins.module_utils.lab import hostfiles, image, limits, mounts, requirements, subnets
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.errors import LabError
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.layout import (
     BASE_MEMORY_MB,
@@ -149,18 +149,14 @@ def check_settings(settings: Settings) -> None:
     check_name(settings.name)
     if not settings.cache.is_absolute() or ":" in str(settings.cache) or '"' in str(settings.cache):
         raise LabError(
-            f"cache is '{settings.cache}': it must be an absolute path without ':' and '\"', "
-            "which overlayfs and ssh give a meaning"
+            f"cache is '{settings.cache}': it must be an absolute path without ':' and '\"', which overlayfs and ssh give a meaning"
         )
     if settings.management_network.overlaps(settings.fabric_network):
         raise LabError(
-            f"management_network {settings.management_network} and fabric_network {settings.fabric_network} overlap: "
-            "choose two that do not"
+            f"management_network {settings.management_network} and fabric_network {settings.fabric_network} overlap: choose two that do not"
         )
     if not settings.hosts:
-        raise LabError(
-            "hosts is empty, and a lab has at least one: use the inventory plugin railyard.sglang.lab, which lists them"
-        )
+        raise LabError("hosts is empty, and a lab has at least one: use the inventory plugin railyard.sglang.lab, which lists them")
     seen: dict[str, str] = {}
     for host in settings.hosts:
         for what, address, network in (
@@ -201,10 +197,7 @@ def bind_hosts(hosts: Sequence[HostRecord], binds: Sequence[dict[str, Any]]) -> 
     for bind in binds:
         unknown = sorted({*bind["hosts"], *bind["writable_on"]} - names)
         if unknown:
-            raise LabError(
-                f"bind {bind['src']} names {', '.join(unknown)}, which the lab does not have: "
-                f"it has {', '.join(sorted(names))}"
-            )
+            raise LabError(f"bind {bind['src']} names {', '.join(unknown)}, which the lab does not have: it has {', '.join(sorted(names))}")
     return tuple(
         replace(
             host,
@@ -251,9 +244,7 @@ class Lab:
         """Look at what is there, without changing anything."""
         now = mounts.read_mounts()
         prefix = self.paths.switch_namespace
-        namespaces = {
-            Path(mount.point).name for mount in now if mount.kind == "nsfs" and Path(mount.point).parent == NAMESPACES
-        }
+        namespaces = {Path(mount.point).name for mount in now if mount.kind == "nsfs" and Path(mount.point).parent == NAMESPACES}
         ours = frozenset(name for name in namespaces if name == prefix or name.startswith(f"{prefix}-"))
         links: set[str] = set()
         if prefix in ours:
@@ -280,9 +271,7 @@ class Lab:
             "management_network": record.management_network,
             "fabric_network": record.fabric_network,
             "hosts": {
-                host.name: " ".join(
-                    [host.management_address, host.fabric_address, "running" if host.name in running else "dead"]
-                )
+                host.name: " ".join([host.management_address, host.fabric_address, "running" if host.name in running else "dead"])
                 for host in record.hosts
             },
         }
@@ -370,8 +359,12 @@ class Lab:
             subnets.check_free(settings.management_network, "management_network", occupied)
             subnets.check_free(settings.fabric_network, "fabric_network", occupied)
         self.check_binds(dead)
+        limit = int(limits.LIMIT.read_text(encoding="ascii"))
+        wanted = limits.wanted_limit(limit, limits.count_instances(), len(dead))
         if build:
             outcome.actions.append(f"build root image {asked.image}")
+        if wanted:
+            outcome.actions.append(f"raise fs.inotify.max_user_instances from {limit} to {wanted}")
         if not switch_whole:
             outcome.actions.append(f"make network namespace {paths.switch_namespace}")
         outcome.actions += [f"start host {host.name}" for host in dead]
@@ -384,8 +377,12 @@ class Lab:
             with outcome.timed("image"):
                 image.build_image(recipe, paths.images, self.run)
         with outcome.timed("network"):
+            if wanted:
+                self.raise_limit(wanted)
             self.stop_hosts([host.name for host in dead])
-            asked = replace(asked, made_namespace_directory=asked.made_namespace_directory or not NAMESPACES.exists())
+            if not NAMESPACES.exists() or any(entry.get("made_namespace_directory") for entry in read_register(paths.register).values()):
+                # Made for the first of the labs, to be removed with the last.
+                asked = replace(asked, made_namespace_directory=True)
             self.write_state(asked, settings)
             self.make_network(asked, dead, switch_whole, survey)
         with outcome.timed("start"):
@@ -416,23 +413,29 @@ class Lab:
             hosts=len(dead),
             memory_mb=sum(host.memory_mb for host in dead) + BASE_MEMORY_MB,
             smallest_memory_mb=2 * ENGINE_HOST_MEMORY_MB + BASE_MEMORY_MB,
-            disk_mb=requirements.HOST_DISK_MB * len(dead)
-            + settings.extra_disk_mb
-            + (image.BUILD_DISK_MB if build else 0),
+            disk_mb=requirements.HOST_DISK_MB * len(dead) + settings.extra_disk_mb + (image.BUILD_DISK_MB if build else 0),
             disk_place=str(self.paths.cache),
         )
         lacks = requirements.missing(machine, needs)
         if lacks:
             raise LabError(requirements.message(self.paths.name, lacks))
 
+    def raise_limit(self, value: int) -> None:
+        """Raise the limit of inotify instances. Raises LabError where this machine does not allow that."""
+        try:
+            limits.raise_limit(value, self.paths.register / "max_user_instances")
+        except OSError as error:
+            raise LabError(
+                f"The hosts of the lab '{self.paths.name}' need more inotify instances than this machine allows ({error}): "
+                f"sysctl -w fs.inotify.max_user_instances={value}"
+            ) from error
+
     def check_binds(self, hosts: Sequence[HostRecord]) -> None:
         """Raise LabError for a directory to be mounted that is neither there nor in the cache, where it is made."""
         for bind in {bind.src: bind for host in hosts for bind in host.binds}.values():
             source = Path(bind.src)
             if not source.is_dir() and self.paths.cache not in source.parents:
-                raise LabError(
-                    f"bind {bind.src} -> {bind.dst}: {bind.src} is not a directory; make it, or leave the bind out"
-                )
+                raise LabError(f"bind {bind.src} -> {bind.dst}: {bind.src} is not a directory; make it, or leave the bind out")
 
     def write_state(self, record: Record, settings: Settings) -> None:
         """Write the lab's directories, keys and records."""
@@ -605,14 +608,12 @@ class Lab:
 
         with outcome.timed("systemd"), ThreadPoolExecutor(max_workers=16) as pool:
             for host, (out, err) in zip(hosts, pool.map(ask, hosts)):
-                state, _, failed = out.partition("\n")
+                state, *failed = out.splitlines() or [""]
                 if state == "degraded":
-                    units = " ".join(line.split()[0] for line in failed.splitlines() if line)
+                    units = " ".join(line.split()[0] for line in failed if line.strip())
                     outcome.notes.append(f"{host.name}: failed units: {units}")
                 elif state != "running":
-                    raise self.failure(
-                        host.name, f"did not finish booting within {seconds} s (state '{state}', {err.strip()})"
-                    )
+                    raise self.failure(host.name, f"did not finish booting within {seconds} s (state '{state}', {err.strip()})")
 
     def failure(self, host: str, what: str) -> LabError:
         """Return the error for a host that does not come up."""
@@ -636,7 +637,7 @@ class Lab:
         registered = read_register(paths.register).get(paths.name)
         if registered and registered["state"] != str(paths.state):
             raise LabError(
-                f"The lab named '{paths.name}' that runs on this machine belongs to {registered['state']}: take it down "
+                f"The lab '{paths.name}' that runs on this machine belongs to {registered['state']}: take it down "
                 f"with RAILYARD_CACHE={Path(registered['state']).parent.parent}"
             )
         try:
@@ -689,7 +690,7 @@ class Lab:
             send(keeper, signal.SIGKILL)
         wait_until(partial(all_gone, keepers), 5)
         # The first signal asks the host to shut down, the second makes systemd-nspawn end it and clean up after itself.
-        for _ in range(2):
+        for _attempt in range(2):
             for spawn in spawns:
                 send(spawn, signal.SIGTERM)
             if wait_until(partial(all_gone, spawns), 0.1):
@@ -712,9 +713,7 @@ class Lab:
         """End what is left in a host's control group, which holds nothing but that host's processes, and remove it."""
 
         def processes() -> list[int]:
-            return [
-                int(pid) for file in group.rglob("cgroup.procs") for pid in file.read_text(encoding="ascii").split()
-            ]
+            return [int(pid) for file in group.rglob("cgroup.procs") for pid in file.read_text(encoding="ascii").split()]
 
         def gone() -> bool:
             try:
@@ -728,7 +727,7 @@ class Lab:
             for pid in processes():
                 os.kill(pid, signal.SIGKILL)
             wait_until(gone, 3)
-        directories = [Path(directory) for directory, _, _ in os.walk(group, topdown=False)]
+        directories = [Path(directory) for directory, *_names in os.walk(group, topdown=False)]
         for directory in directories:
             directory.rmdir()
 
@@ -762,6 +761,8 @@ class Lab:
         for directory in (paths.state, paths.registered):
             if directory.exists():
                 shutil.rmtree(directory)
+        if not any(each.is_dir() for each in paths.register.glob("*")):
+            limits.restore_limit(paths.register / "max_user_instances")
         if paths.register.is_dir() and not any(paths.register.iterdir()):
             paths.register.rmdir()
         if record and record.made_namespace_directory and NAMESPACES.is_dir() and not any(NAMESPACES.iterdir()):

@@ -50,9 +50,7 @@ class LabHost:
 def check_name(name: str) -> str:
     """Return a lab's name. Raises LabError where it is not one: it becomes part of namespace and machine names."""
     if not _NAME.fullmatch(name):
-        raise LabError(
-            f"name is '{name}': it must be 1 to 16 lower-case letters and digits, beginning with a letter, such as lab"
-        )
+        raise LabError(f"name is '{name}': it must be 1 to 16 lower-case letters and digits, beginning with a letter, such as lab")
     return name
 
 

@@ -30,9 +30,9 @@ def parse_mountinfo(text: str) -> list[Mount]:
     """Read mountinfo; optional fields end with a lone hyphen."""
     found = []
     for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        kind, _, rest = after.partition(" ")
-        found.append(Mount(_unescape(before.split(" ")[4]), kind, rest.partition(" ")[2]))
+        before, after = line.split(" - ", 1)
+        kind, _source, options = after.split(" ", 2)
+        found.append(Mount(_unescape(before.split(" ")[4]), kind, options))
     return found
 
 
@@ -43,9 +43,7 @@ def read_mounts() -> list[Mount]:
 
 def mounts_below(directory: Path, mounts: list[Mount]) -> list[str]:
     """Return the mount points in or at a directory, the deepest first."""
-    points = [
-        mount.point for mount in mounts if mount.point == str(directory) or mount.point.startswith(f"{directory}/")
-    ]
+    points = [mount.point for mount in mounts if mount.point == str(directory) or mount.point.startswith(f"{directory}/")]
     return sorted(points, key=len, reverse=True)
 
 

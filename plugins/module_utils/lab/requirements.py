@@ -62,13 +62,10 @@ def missing(machine: Machine, needs: Needs) -> list[str]:
     if not machine.has_overlayfs:
         found.append("the kernel has no overlayfs: modprobe overlay, or a kernel with CONFIG_OVERLAY_FS")
     if not machine.has_cgroups:
-        found.append(
-            "neither the unified nor systemd's control group hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup"
-        )
+        found.append("neither the unified nor systemd's control group hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup")
     if machine.memory_available_mb < needs.memory_mb:
         smaller = (
-            f", or take the shape {SMALLEST_SHAPE} (RAILYARD_LAB_SHAPE={SMALLEST_SHAPE}), "
-            f"which needs {needs.smallest_memory_mb} MiB"
+            f", or take the shape {SMALLEST_SHAPE} (RAILYARD_LAB_SHAPE={SMALLEST_SHAPE}), which needs {needs.smallest_memory_mb} MiB"
             if needs.smallest_memory_mb < needs.memory_mb
             else ""
         )

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where a lab keeps what, and what is recorded about a running one.
 
-A lab's files lie in `<cache>/lab/<name>`. What concerns the whole machine, its name and its networks, lies in a register
-below /run: it goes when the machine is rebooted, as do the lab's namespaces, mounts and processes.
+A lab's files lie in `<cache>/lab/<name>`. What concerns the whole machine, its name and its networks, lies in a
+register below /run: it goes when the machine is rebooted, as do the lab's namespaces, mounts and processes.
 """
 
 from __future__ import annotations
@@ -136,14 +136,10 @@ def parse_record(text: str, path: Path) -> Record:
         data: dict[str, Any] = json.loads(text)
         if data.get("version") != VERSION:
             raise ValueError(f"version {data.get('version')}, expected {VERSION}")
-        hosts = tuple(
-            HostRecord(**{**host, "binds": tuple(Bind(**bind) for bind in host["binds"])}) for host in data.pop("hosts")
-        )
+        hosts = tuple(HostRecord(**{**host, "binds": tuple(Bind(**bind) for bind in host["binds"])}) for host in data.pop("hosts"))
         return Record(hosts=hosts, **data)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise LabError(
-            f"{path} is not a lab's record ({error}): take the lab down (playbooks/lab_down.yml), then up again"
-        ) from error
+        raise LabError(f"{path} is not a lab's record ({error}): take the lab down (playbooks/lab_down.yml), then up again") from error
 
 
 def load_record(path: Path) -> Optional[Record]:
@@ -190,11 +186,12 @@ def register_entry(paths: Paths, record: Record) -> str:
         "state": str(paths.state),
         "management_network": record.management_network,
         "fabric_network": record.fabric_network,
+        "made_namespace_directory": record.made_namespace_directory,
     }
     return json.dumps(entry, sort_keys=True) + "\n"
 
 
-def read_register(register: Path) -> dict[str, dict[str, str]]:
+def read_register(register: Path) -> dict[str, dict[str, Any]]:
     """Return all labs that run on this machine, from every cache, by name."""
     found = {}
     for path in sorted(register.glob("*/lab.json")):

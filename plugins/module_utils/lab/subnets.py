@@ -40,14 +40,9 @@ def parse_network(text: str, option: str) -> IPv4Network:
     try:
         network = IPv4Network(text)
     except (AddressValueError, NetmaskValueError, ValueError) as error:
-        raise LabError(
-            f"{option} is '{text}': it must be auto or an IPv4 network such as {DOCUMENTATION_RANGES[0]} ({error})"
-        ) from error
+        raise LabError(f"{option} is '{text}': it must be auto or an IPv4 network such as {DOCUMENTATION_RANGES[0]} ({error})") from error
     if network.prefixlen > SHORTEST_NETWORK:
-        raise LabError(
-            f"{option} is '{text}': it must have at least 256 addresses, "
-            f"that is a prefix of /{SHORTEST_NETWORK} or shorter"
-        )
+        raise LabError(f"{option} is '{text}': it must have at least 256 addresses, that is a prefix of /{SHORTEST_NETWORK} or shorter")
     return network
 
 
@@ -66,9 +61,7 @@ def occupied_networks(routes: str, addresses: str) -> list[Occupied]:
         for address in link.get("addr_info", []):
             if "local" in address:
                 network = IPv4Network(f"{address['local']}/{address['prefixlen']}", strict=False)
-                found.append(
-                    Occupied(network, f"address {address['local']}/{address['prefixlen']} on {link.get('ifname', '?')}")
-                )
+                found.append(Occupied(network, f"address {address['local']}/{address['prefixlen']} on {link.get('ifname', '?')}"))
     # A route covers the broadcast and local entries that the kernel derives from it; name the widest user first.
     return sorted(found, key=lambda each: (each.network.prefixlen, each.network, each.user))
 
@@ -116,9 +109,7 @@ def choose_networks(
             check_free(given, option, occupied)
     if management and fabric:
         if management.overlaps(fabric):
-            raise LabError(
-                f"management_network {management} and fabric_network {fabric} overlap: choose two that do not"
-            )
+            raise LabError(f"management_network {management} and fabric_network {fabric} overlap: choose two that do not")
         return management, fabric
     taken = [Occupied(given, "the lab's other network") for given in (management, fabric) if given]
     free = (each for each in candidates() if user_of(each, [*occupied, *taken]) is None)

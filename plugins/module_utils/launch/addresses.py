@@ -19,6 +19,12 @@ def parse(text: str) -> netaddr.IPAddress | None:
         return None
 
 
+def canonical(text: str) -> str:
+    """Return an address in its one spelling, without brackets, as kernels and SGLang report it; any other text as it is."""
+    address = parse(text)
+    return str(address) if address is not None else text
+
+
 def network(text: str) -> netaddr.IPNetwork | None:
     """Return the network of a CIDR text, or None."""
     try:

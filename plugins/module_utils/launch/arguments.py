@@ -66,21 +66,27 @@ def operator(table: flags.FlagTable, layers: list[tuple[str, dict[str, Any]]], f
     """Merge layers of an operator's arguments, later ones win; null takes an earlier value back."""
     merged: dict[str, Any] = {}
     for variable, given in layers:
-        unresolved = {key: ("" if _is_file(value) else value) for key, value in given.items()}
+        unresolved = {key: ("" if files.is_reference(value) else value) for key, value in given.items()}
         checked = flags.resolve(table, unresolved, variable, findings)
         originals = {option.dest: value for key, value in given.items() if (option := table.find(str(key)))}
         for dest, value in refuse_typed(checked, TYPED, variable, findings).items():
-            merged[dest] = originals[dest] if _is_file(originals[dest]) else value
-            if dest in files.PATH_ARGUMENTS and isinstance(value, str) and value and not _is_file(originals[dest]):
+            merged[dest] = originals[dest] if files.is_reference(originals[dest]) else value
+            if dest in files.PATH_ARGUMENTS and files.is_path(value) and not files.is_reference(originals[dest]):
                 findings.add(
-                    "argument.bare-path", f"{variable}.{dest.replace('_', '-')}", f"{value!r} names a file that the plan does not know",
+                    "argument.bare-path",
+                    f"{variable}.{dest.replace('_', '-')}",
+                    f"{value!r} names a file that the plan does not know",
                     "put the file into sglang_files and write {file: NAME}: all ranks then hold the same bytes",
                 )
+            named = str(originals[dest]["file"]) if files.is_reference(originals[dest]) else ""
+            if dest == "disaggregation_ib_device" and named and not named.endswith(".json"):
+                findings.add(
+                    "argument.ib-device-file",
+                    f"{variable}.disaggregation-ib-device",
+                    f"{named!r} does not end in .json: SGLang would take the path for a device name",
+                    "call the file NAME.json",
+                )
     return merged
-
-
-def _is_file(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) == {"file"}
 
 
 def derived(instance: Instance, rank: int, cluster: Cluster) -> dict[str, tuple[Any, str]]:
@@ -98,6 +104,7 @@ def derived(instance: Instance, rank: int, cluster: Cluster) -> dict[str, tuple[
         "port": (instance.port, f"port of pool {instance.pool}"),
         "tensor_parallel_size": (instance.tp, f"tp of pool {instance.pool}"),
     }
+    arguments["uvicorn_access_log_exclude_prefixes"] = (["/health", "/metrics"], "checks every few seconds would drown the log")
     if instance.nodes > 1:
         arguments |= {
             "nnodes": (instance.nodes, f"{instance.name} is {', '.join(instance.hosts)}"),
@@ -135,14 +142,16 @@ def split(table: flags.FlagTable, arguments: dict[str, Any]) -> tuple[list[str],
         option = table.options[dest]
         if dest in ON_COMMAND_LINE or value is None or (option.kind == "flag" and not value):
             continue
-        if option.fits_argument_file and not isinstance(value, (dict, list)):
+        if option.fits_argument_file and not isinstance(value, (dict, list)) and not str(value).startswith("-"):
             in_file[option.name] = value
         else:
             line += flags.words(option, value)
     return line, in_file
 
 
-def router(cluster: Cluster, host_address: str, instances: list[Instance], table: flags.FlagTable, findings: Findings) -> tuple[list[str], dict[str, str]]:
+def router(
+    cluster: Cluster, host_address: str, instances: list[Instance], table: flags.FlagTable, findings: Findings,
+) -> tuple[list[str], dict[str, str]]:
     """Return the router's command line words and the reasons of what was derived."""
     values: dict[str, tuple[Any, str]] = {
         "host": (host_address, "the router's own management address, by which clients reach the cluster"),

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import files
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.stacks import EngineStack
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.topology import Instance
 
-NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -48,8 +49,11 @@ def engine(instance: Instance, host: str, stack: EngineStack, cluster: Cluster) 
     return derived
 
 
-def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings) -> dict[str, Any]:
-    """Merge layers of an operator's environment, later ones win; null takes an earlier or derived value back."""
+def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings, with_files: bool = True) -> dict[str, Any]:
+    """Merge layers of an operator's environment, later ones win; null takes an earlier or derived value back.
+
+    :param with_files: whether a value may be C({file: NAME}).
+    """
     merged: dict[str, Any] = {}
     for variable, given in layers:
         for name, value in given.items():
@@ -57,9 +61,22 @@ def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings) -> di
             if not NAME.match(str(name)):
                 findings.add("environment.name", where, "is not the name of an environment variable", "use letters, digits and _")
             elif isinstance(value, bool):
-                findings.add("environment.value", where, f"{value} is a boolean, which programs read in many ways", "quote what is meant: \"1\", \"true\", ...")
+                findings.add(
+                    "environment.value", where, f"{value} is a boolean, which programs read in many ways",
+                    "quote what is meant: \"1\", \"true\", ...",
+                )
+            elif isinstance(value, (dict, list)) and not (with_files and files.is_reference(value)):
+                findings.add(
+                    "environment.value", where, f"{value!r} is not a text",
+                    "write one text" + (", or {file: NAME} of sglang_files" if with_files else ""),
+                )
             elif isinstance(value, str) and ("\n" in value or "\0" in value):
                 findings.add("environment.value", where, "holds a line break", "an environment file has one line per variable")
             else:
+                if name in files.PATH_VARIABLES and files.is_path(value):
+                    findings.add(
+                        "environment.bare-path", where, f"{value!r} names a file that the plan does not know",
+                        "put the file into sglang_files and write {file: NAME}: all ranks then hold the same bytes",
+                    )
                 merged[str(name)] = value
     return merged

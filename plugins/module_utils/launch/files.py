@@ -17,10 +17,34 @@ from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 
-# Arguments of sglang 0.5.8 whose value is a path that every rank opens (server_args.py and its readers).
+# Arguments of sglang 0.5.8 that may be a path, which every rank then opens (server_args.py and its readers).
 PATH_ARGUMENTS = frozenset(
-    {"deepep_config", "init_expert_location", "chat_template", "quantization_param_path", "speculative_token_map", "hicache_storage_backend_extra_config"}
+    {
+        "chat_template",
+        "deepep_config",
+        "disaggregation_ib_device",
+        "hicache_storage_backend_extra_config",
+        "init_expert_location",
+        "pdmux_config_path",
+        "quantization_param_path",
+        "speculative_token_map",
+    }
 )
+# Environment variables of the same kind.
+PATH_VARIABLES = frozenset({"SGLANG_MOE_CONFIG_DIR", "MC_CUSTOM_TOPO_JSON", "NCCL_TOPO_FILE", "NCCL_GRAPH_FILE"})
+# Files of the same directory that the plan writes itself.
+OWN = ("environment", "arguments.yaml")
+SUFFIXES = (".json", ".jinja", ".yaml", ".yml", ".pt", ".xml")
+
+
+def is_path(value: Any) -> bool:
+    """Whether a text is a path rather than a name or inline JSON."""
+    return isinstance(value, str) and not value.lstrip().startswith(("{", "[")) and ("/" in value or value.endswith(SUFFIXES))
+
+
+def is_reference(value: Any) -> bool:
+    """Whether a value is C({file: NAME})."""
+    return isinstance(value, Mapping) and set(value) == {"file"}
 
 
 def directory(instance: str) -> str:
@@ -53,8 +77,11 @@ def render(
     rendered = []
     for name, entry in sorted(entries.items()):
         clean = posixpath.normpath(str(name))
-        if clean.startswith(("/", "..")) or clean == "." or clean in ("environment", "arguments.yaml"):
-            findings.add("file.name", f"{variable}.{name}", "is not a name below the instance's directory", "use a relative name such as deepep.json")
+        if clean.startswith(("/", "..")) or clean == "." or clean.split("/")[0] in OWN:
+            findings.add(
+                "file.name", f"{variable}.{name}", "is not a name below the instance's directory",
+                f"use a relative name such as deepep.json, and not {' or '.join(OWN)}",
+            )
             continue
         text = _text(name, entry, variable, read, findings)
         if text is not None:
@@ -65,7 +92,7 @@ def render(
 
 def resolve(value: Any, instance: str, rendered: list[dict[str, str]], variable: str, findings: Findings) -> Any:
     """Return value with C({file: NAME}) replaced by the path on the host; anything else is returned as it is."""
-    if not isinstance(value, Mapping) or set(value) != {"file"}:
+    if not is_reference(value):
         return value
     path = posixpath.normpath(posixpath.join(directory(instance), str(value["file"])))
     known = {row["path"] for row in rendered}

@@ -77,7 +77,7 @@ def _option(dest: str, entry: dict[str, Any]) -> Option:
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load(name: str) -> FlagTable:
     """Read the table of one distribution and version, for example C(sglang-0.5.8).
 
@@ -129,6 +129,10 @@ def resolve(table: FlagTable, arguments: dict[str, Any], variable: str, findings
                 f"the nearest real option is {near}" if near else "remove it",
             )
             continue
+        if option.kind == "other" and not option.nargs:
+            text = f"{table.name} ignores --{option.name}, which is deprecated"
+            findings.add("argument.deprecated", f"{variable}.{key}", text, "remove it")
+            continue
         if option.dest in resolved:
             findings.add("argument.twice", f"{variable}.{key}", f"--{option.name} is given twice under two spellings", "keep one")
         if value is not None:
@@ -146,6 +150,7 @@ def words(option: Option, value: Any) -> list[str]:
         return ["--" + option.name] if value else []
     if isinstance(value, list) and option.nargs:
         return ["--" + option.name, *map(str, value)]
-    if isinstance(value, (dict, list)):
-        return ["--" + option.name, json.dumps(value, sort_keys=True, separators=(",", ":"))]
-    return ["--" + option.name, str(value)]
+    structured = isinstance(value, (dict, list, bool))
+    text = json.dumps(value, sort_keys=True, separators=(",", ":")) if structured else str(value)
+    # argparse takes a word that begins with a dash for another option.
+    return [f"--{option.name}={text}"] if text.startswith("-") else ["--" + option.name, text]

@@ -8,10 +8,12 @@ Cluster variables (all named C(sglang_*)) must have one value on all hosts; host
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 
 NOT_GIVEN: Any = object()
@@ -26,13 +28,14 @@ class Key:
     choices: tuple[Any, ...] = ()
     minimum: int | None = None
     maximum: int | None = None
+    pattern: str = ""
 
 
-PORT = {"minimum": 1, "maximum": 65535}
+HIGHEST_PORT = 65535
 LAUNCH = {"args": Key(dict, {}), "env": Key(dict, {}), "files": Key(dict, {})}
 
 CLUSTER = {
-    "sglang_cluster": Key(str, "cluster"),
+    "sglang_cluster": Key(str, "cluster", pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*"),
     "sglang_stack": Key(str),
     "sglang_router_stack": Key(str),
     "sglang_model": Key(dict),
@@ -55,8 +58,8 @@ POOL = {
     "group": Key(str),
     "nodes_per_instance": Key(int, 1, minimum=1),
     "tp": Key(int, minimum=1),
-    "port": Key(int, **PORT),
-    "bootstrap_port": Key(int, 8998, **PORT),
+    "port": Key(int, minimum=1, maximum=HIGHEST_PORT),
+    "bootstrap_port": Key(int, 8998, minimum=1, maximum=HIGHEST_PORT),
     "dist_init_port": Key(int, 5000, minimum=1, maximum=65486),
     "instances": Key(list, []),
     **LAUNCH,
@@ -64,13 +67,13 @@ POOL = {
 INSTANCE = {
     "name": Key(str),
     "hosts": Key(list),
-    "port": Key(int, 0, minimum=0, maximum=65535),
+    "port": Key(int, 0, minimum=0, maximum=HIGHEST_PORT),
     **LAUNCH,
 }
 ROUTER = {
     "group": Key(str, "router"),
-    "port": Key(int, 8000, **PORT),
-    "metrics_port": Key(int, 29000, **PORT),
+    "port": Key(int, 8000, minimum=1, maximum=HIGHEST_PORT),
+    "metrics_port": Key(int, 29000, minimum=1, maximum=HIGHEST_PORT),
     "args": Key(dict, {}),
     "env": Key(dict, {}),
 }
@@ -100,6 +103,8 @@ def _value_problem(key: Key, value: Any) -> str:
         return f"{value!r} is not {_type_name(key.type)}"
     if key.choices and value not in key.choices:
         return f"{value!r} is not one of {', '.join(map(str, key.choices))}"
+    if key.pattern and not re.fullmatch(key.pattern, value):
+        return f"{value!r} does not match {key.pattern}"
     if key.minimum is not None and value < key.minimum:
         return f"{value} is below {key.minimum}"
     if key.maximum is not None and value > key.maximum:
@@ -213,5 +218,8 @@ def read(groups: Mapping[str, list[str]], hostvars: Mapping[str, Mapping[str, An
         | {"ansible_host": str(hostvars[host].get("ansible_host") or host)}
         for host in everyone
     }
+    for row in hosts.values():
+        for name in ("sglang_fabric_address", "sglang_management_address", "ansible_host"):
+            row[name] = addresses.canonical(row[name])
     findings.stop()
     return Cluster(variables, model, pools, router, groups, hosts)

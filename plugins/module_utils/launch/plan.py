@@ -93,7 +93,7 @@ class _Planner:
         why |= {"--" + self.table.options[dest].name: f"stack {self.engine.name}" for dest in self.engine.arguments if dest not in given}
         why |= {"--" + self.table.options[dest].name: "written in the inventory" for dest in given}
 
-        env = environment.engine(instance, host, self.engine, cluster)
+        env: dict[str, tuple[str | None, str]] = {**environment.engine(instance, host, self.engine, cluster)}
         for name, value in environment.operator(self._layers("env", instance, host), findings).items():
             resolved = files.resolve(value, instance.name, rendered, f"environment {name} of {instance.name}", findings)
             env[name] = (None if resolved is None else str(resolved), "written in the inventory")
@@ -125,7 +125,7 @@ class _Planner:
     def _rank_ports(self, instance: Instance, rank: int) -> list[dict[str, Any]]:
         own = self.cluster.hosts[instance.hosts[rank]]["sglang_fabric_address"]
         pool = f"sglang_pools.{instance.pool}"
-        rows = [ports.port(instance.port, own, "API" if rank == 0 else "rank health", pool + ".port")]
+        rows = [ports.port(instance.port, own, "API" if rank == 0 else "rank health", instance.port_variable)]
         if rank == 0:
             if instance.pool == "prefill":
                 rows.append(ports.port(instance.bootstrap_port, own, "KV bootstrap", pool + ".bootstrap_port"))
@@ -167,8 +167,9 @@ class _Planner:
         address = topology.management_address(cluster, host)
         table = flags.load(self.router_stack.flags)
         line, reasons = arguments.router(cluster, address, self.instances, table, self.findings)
-        env = {name: value for name, (value, _why) in environment.common(self.router_stack.name).items()}
-        env |= {name: str(value) for name, value in environment.operator([("sglang_router.env", cluster.router["env"])], self.findings).items() if value is not None}
+        common = {name: value for name, (value, _why) in environment.common(self.router_stack.name).items()}
+        given = environment.operator([("sglang_router.env", cluster.router["env"])], self.findings, with_files=False)
+        env = {name: str(value) for name, value in {**common, **given}.items() if value is not None}
         return {
             "host": host,
             "address": address,

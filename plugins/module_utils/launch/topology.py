@@ -13,7 +13,9 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import addr
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
 
-NAME = re.compile(r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")
+NAME = re.compile(r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?\Z")
+# Its unit and its directory are the router's.
+RESERVED = ("router",)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Instance:
     hosts: tuple[str, ...]
     tp: int
     port: int
+    port_variable: str
     bootstrap_port: int
     dist_init_port: int
     launch: dict[str, Any]
@@ -69,8 +72,11 @@ def _instances(name: str, cluster: Cluster, findings: Findings) -> list[Instance
     instances = []
     for index, row in enumerate(_rows(name, pool, members, findings)):
         where = f"{variable}.instances[{index}]"
-        if not NAME.match(row["name"]):
-            findings.add("topology.name", where + ".name", f"{row['name']!r} is not an instance name", "use a-z, 0-9 and dashes, at most 40")
+        if not NAME.match(row["name"]) or row["name"] in RESERVED:
+            findings.add(
+                "topology.name", where + ".name", f"{row['name']!r} is not an instance name",
+                f"use a-z, 0-9 and dashes, at most 40, and not {', '.join(RESERVED)}",
+            )
         if not row["hosts"]:
             findings.add("topology.no-hosts", where + ".hosts", "the list is empty", "name the hosts, rank 0 first")
             continue
@@ -89,6 +95,7 @@ def _instances(name: str, cluster: Cluster, findings: Findings) -> list[Instance
         instances.append(
             Instance(
                 name=row["name"], pool=name, hosts=tuple(row["hosts"]), tp=pool["tp"], port=row.get("port") or pool["port"],
+                port_variable=f"{where if row.get('port') else variable}.port",
                 bootstrap_port=pool["bootstrap_port"], dist_init_port=pool["dist_init_port"],
                 launch={kind: [pool[kind], row.get(kind, {})] for kind in ("args", "env", "files")},
                 variable=where if pool["instances"] else variable,
@@ -138,23 +145,35 @@ def _check_addresses(instances: list[Instance], cluster: Cluster, findings: Find
             address = addresses.parse(given) if given else None
             variable = "sglang_fabric_address"
             if not given:
-                findings.add("address.missing", variable, "is not set", "set it to the host's address on the network that carries the KV cache", host)
+                findings.add(
+                    "address.missing", variable, "is not set",
+                    "set it to the host's address on the network that carries the KV cache", host,
+                )
             elif address is None:
-                findings.add("address.not-an-address", variable, f"{given!r} is not an IP address", "write the address itself, not a name", host)
+                findings.add(
+                    "address.not-an-address", variable, f"{given!r} is not an IP address", "write the address itself, not a name", host,
+                )
             elif address in (addresses.parse("0.0.0.0"), addresses.parse("::")) or address.is_loopback():
                 findings.add(
                     "address.wildcard", variable, f"{given} cannot be reached from another host",
                     "one address per rank is bound, registered and dialled: use the host's own fabric address", host,
                 )
             elif fabric is not None and address not in fabric:
-                findings.add("address.not-in-fabric", variable, f"{given} is not in sglang_fabric_network {text}", "use the fabric address, not the management one", host)
+                findings.add(
+                    "address.not-in-fabric", variable, f"{given} is not in sglang_fabric_network {text}",
+                    "use the fabric address, not the management one", host,
+                )
             elif given in seen and seen[given] != host:
-                findings.add("address.twice", variable, f"{given} is also the address of {seen[given]}", "each host has an address of its own", host)
+                findings.add(
+                    "address.twice", variable, f"{given} is also the address of {seen[given]}", "each host has an address of its own", host,
+                )
             seen.setdefault(given, host)
             if instance.nodes > 1 and not cluster.hosts[host]["sglang_fabric_interface"]:
                 findings.add(
-                    "address.interface", "sglang_fabric_interface", f"is not set, and instance {instance.name} spans {instance.nodes} hosts",
-                    "name the interface that carries sglang_fabric_address: without it Gloo takes the one that the host name resolves to", host,
+                    "address.interface", "sglang_fabric_interface",
+                    f"is not set, and instance {instance.name} spans {instance.nodes} hosts",
+                    "name the interface that carries sglang_fabric_address: without it Gloo takes the one that the host name resolves to",
+                    host,
                 )
 
 
@@ -168,6 +187,11 @@ def routers(cluster: Cluster, findings: Findings) -> list[str]:
             f"put the router host into group {group}, or name the group that holds it",
         )
     for host in hosts:
+        if host not in cluster.hosts:
+            findings.add(
+                "topology.foreign-host", "sglang_router.group", f"{host} has no sglang_pools", "set the cluster variables on it", host,
+            )
+            continue
         given = management_address(cluster, host)
         if addresses.parse(given) is None:
             findings.add(
@@ -188,7 +212,10 @@ def instances(cluster: Cluster, findings: Findings) -> list[Instance]:
     for name, pool in cluster.pools.items():
         for host in cluster.groups.get(pool["group"], []):
             if host not in known:
-                findings.add("topology.foreign-host", f"sglang_pools.{name}.group", f"{host} has no sglang_pools", "set the cluster variables on it", host)
+                findings.add(
+                    "topology.foreign-host", f"sglang_pools.{name}.group", f"{host} has no sglang_pools",
+                    "set the cluster variables on it", host,
+                )
     found = [instance for name in cluster.pools for instance in _instances(name, cluster, findings)]
     findings.stop()
     _check_unique(found, cluster, findings)

@@ -48,10 +48,10 @@ def safetensors_problem(path: str) -> str:
             return f"has no readable header ({size} bytes)"
         try:
             header = json.loads(stream.read(length))
-        except ValueError:
+            end = max((int(row["data_offsets"][1]) for name, row in header.items() if name != "__metadata__"), default=0)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             return "has a damaged header"
-    end = max((row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"), default=0)
-    wanted = 8 + length + int(end)
+    wanted = 8 + length + end
     return "" if size == wanted else f"has {size} bytes, its header promises {wanted}"
 
 
@@ -72,7 +72,7 @@ def problems(directory: str) -> List[str]:
         found.append("config.json is missing")
     try:
         shards = _shards(directory)
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         return [*found, f"model.safetensors.index.json cannot be read: {error}"]
     if not shards:
         found.append("no .safetensors file is there")

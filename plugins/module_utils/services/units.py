@@ -57,7 +57,8 @@ def _running_id(name: str) -> str:
 
 def parse_show(text: str) -> Dict[str, str]:
     """Return the properties of a C(systemctl show) output."""
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)  # type: ignore[misc]
+    rows = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {name: value for name, _separator, value in rows}
 
 
 def show(run: Runner, name: str) -> Unit:
@@ -100,6 +101,8 @@ def decide(unit: Unit, wanted_id: str, drifted: bool) -> Tuple[str, str]:
     """
     if unit.active in ("inactive", "failed", "") or unit.load == "not-found":
         return "start", f"it is {unit.active or 'not there'}"
+    if unit.active == "deactivating":
+        return "start", "it is stopping"
     if unit.up and unit.running_id != wanted_id:
         return "restart", f"it runs configuration {unit.running_id or 'unknown'}, wanted is {wanted_id}"
     if drifted:

@@ -11,8 +11,6 @@ from typing import Any, Dict, List
 from ansible_collections.railyard.sglang.plugins.module_utils.serving.http import Answer
 
 READY = "ready"
-# A loop of crashes is a verdict long before the deadline.
-CRASHES = 4
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def judge(rank: Dict[str, Any], seen: Observed) -> Dict[str, Any]:
     elif seen.load == "not-found":
         state, detail = "installing", f"{rank['unit']} is not there yet"
     elif seen.active in ("inactive", "failed"):
-        state, detail = "stopped", f"{rank['unit']} is {seen.active}"
+        state, detail = "stopped", f"{rank['unit']} is {seen.active}: --tags engine starts it"
     elif seen.restarts and seen.active == "activating":
         state, detail = "restarting", f"restart {seen.restarts} of {rank['unit']}"
     elif seen.health.status == 200 and not missing:
@@ -73,5 +71,12 @@ def judge(rank: Dict[str, Any], seen: Observed) -> Dict[str, Any]:
         state, detail = "loading", f"/health: {seen.health.error or seen.health.status}"
     if seen.restarts:
         detail = f"{detail + ', ' if detail else ''}restarted {seen.restarts} time(s)"
-    hopeless = bool(misplaced) or (state != READY and seen.restarts >= CRASHES)
-    return {"instance": rank["instance"], "rank": rank["rank"], "host": rank["host"], "state": state, "detail": detail, "hopeless": hopeless}
+    return {
+        "instance": rank["instance"],
+        "rank": rank["rank"],
+        "host": rank["host"],
+        "state": state,
+        "detail": detail,
+        "restarts": seen.restarts,
+        "hopeless": bool(misplaced) or state == "stopped",
+    }

@@ -24,8 +24,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.locks import
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.patches import apply_patch
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import (
     Place,
-    build_lock,
     discard,
+    hold,
     interrupted,
     read_marker,
     write_marker,
@@ -182,7 +182,7 @@ def installed(build: Build) -> dict[str, str]:
     """Return the versions of the distributions in the tree; raise StackError unless they are the locked ones."""
     found = {}
     for entry in build.site_packages.glob("*.dist-info"):
-        name, _, version = entry.name[: -len(".dist-info")].partition("-")
+        name, version = entry.name[: -len(".dist-info")].split("-", 1)
         found[normalise(name)] = version
     wanted = build.definition.packages()
     wrong = [
@@ -274,7 +274,7 @@ def check_imports(build: Build) -> dict[str, str]:
                     problem = f"{check.module} is still importing after {IMPORT_SECONDS} s"
                     raise StackError(build.subject, problem, "look at the load of the host, then run again")
     finally:
-        for _, process, _, _ in running:
+        for _check, process, _output, _until in running:
             process.kill()
             process.wait()
     return versions
@@ -283,7 +283,7 @@ def check_imports(build: Build) -> dict[str, str]:
 def settle(tree: Path) -> tuple[int, int]:
     """Let every user read the tree; return the number of its files and their size in bytes."""
     files = size = 0
-    for directory, _, names in os.walk(tree):
+    for directory, _directories, names in os.walk(tree):
         os.chmod(directory, 0o755)
         for name in names:
             path = os.path.join(directory, name)
@@ -345,7 +345,7 @@ def build_tree(build: Build) -> bool:
     old_mask = os.umask(0o022)
     try:
         place.store.mkdir(parents=True, exist_ok=True, mode=0o755)
-        with build_lock(place, LOCK_WAIT_SECONDS, build.subject) as descriptor:
+        with hold(place.lock, LOCK_WAIT_SECONDS, build.subject) as descriptor:
             if read_marker(place.tree) is not None:
                 return False
             for left in [place, *interrupted(place)]:

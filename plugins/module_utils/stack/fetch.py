@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError, is_disk_full
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.locks import Pin
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import hold
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.wheels import (
     Target,
     candidates,
@@ -30,6 +31,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.wheels impor
 
 MANIFEST = "wheels.json"
 PARTIAL = ".partial-"
+LOCK = ".lock"
+LOCK_WAIT_SECONDS = 3600
 PIP_SECONDS = 3600
 TAIL = 1200
 LEGACY_TAGS = ("manylinux2014", "manylinux2010", "manylinux1")
@@ -138,7 +141,7 @@ def explain(output: str, request: Fetch, subject: str) -> StackError:
         return StackError(subject, problem, "free space there and run again: what is complete is kept")
     if "DO NOT MATCH THE HASHES" in words:
         names = re.findall(r"(\S+==\S+) from (\S+)", words) or re.findall(r"(\S+)( )from \S+", words)
-        which = ", ".join(dict.fromkeys(name for name, _ in names)) or "a wheel"
+        which = ", ".join(dict.fromkeys(found[0] for found in names)) or "a wheel"
         problem = f"the index gives {which} with a sha256 which is not the locked one"
         return StackError(subject, problem, "use an index with the locked files, or check who changed them")
     broken = re.search(r"connection broken by (.*)|Could not fetch URL (.*)|(?:Connection|HTTP)Error:? (.*)", words)
@@ -198,26 +201,35 @@ def fetch(request: Fetch, subject: str) -> list[str]:
     Bad files are replaced. What was complete when an earlier run was killed is kept. Raises StackError.
     """
     directory = request.directory
-    fetched: list[str] = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for partial in sorted(directory.glob(f"{PARTIAL}*")):
-            fetched += adopt(request, partial)
-        _, bad, missing = inspect(request)
-        for name in bad:
-            (directory / name).unlink()
-        if missing:
-            fetched += fetch_missing(request, missing, subject)
-        entries, _, missing = inspect(request)
-        if read_manifest(directory) != entries:
-            others = {name: entry for name, entry in read_manifest(directory).items() if (directory / name).is_file()}
-            write_manifest(directory, {**others, **entries})
+        with hold(directory / LOCK, LOCK_WAIT_SECONDS, subject):
+            fetched = fill(request, subject)
     except OSError as error:
         if is_disk_full(error):
             raise explain(str(error), request, subject) from error
         problem = f"{error.strerror or error} ({error.filename or directory})"
         raise StackError(subject, problem, "let this user write there") from error
     return sorted(fetched)
+
+
+def fill(request: Fetch, subject: str) -> list[str]:
+    """Fill the directory, whose lock is held, and return the names of the wheels that were fetched."""
+    directory = request.directory
+    fetched: list[str] = []
+    for partial in sorted(directory.glob(f"{PARTIAL}*")):
+        fetched += adopt(request, partial)
+    _entries, bad, missing = inspect(request)
+    for name in bad:
+        (directory / name).unlink()
+    if missing:
+        fetched += fetch_missing(request, missing, subject)
+    entries = inspect(request)[0]
+    known = read_manifest(directory)
+    others = {name: entry for name, entry in known.items() if (directory / name).is_file()}
+    if known != {**others, **entries}:
+        write_manifest(directory, {**others, **entries})
+    return fetched
 
 
 def fetch_missing(request: Fetch, missing: Sequence[str], subject: str) -> list[str]:
@@ -253,7 +265,7 @@ def inspect_all(requests: Sequence[Fetch]) -> Inspection:
     missing: set[str] = set()
     leftover = False
     for request in requests:
-        found, _, absent = inspect(request)
+        found, _bad, absent = inspect(request)
         entries.update(found)
         missing.update(f"{name}=={request.pins[name].version}" for name in absent)
         leftover = leftover or any(request.directory.glob(f"{PARTIAL}*"))

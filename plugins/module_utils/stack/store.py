@@ -139,13 +139,13 @@ def interrupted(place: Place) -> list[Place]:
 
 
 @contextlib.contextmanager
-def build_lock(place: Place, wait_seconds: float, subject: str) -> Iterator[int]:
-    """Hold the lock of a stack's builds and give its descriptor.
+def hold(lock: Path, wait_seconds: float, subject: str) -> Iterator[int]:
+    """Hold a lock file and give its descriptor.
 
-    Programs that a build starts inherit the descriptor: the lock of a killed build is held until they have ended too.
+    Programs which inherit the descriptor hold it too: the lock of a killed build is held until they have ended.
     Raises StackError if somebody else holds it for longer than wait_seconds.
     """
-    with place.lock.open("a+") as stream:
+    with lock.open("a+") as stream:
         until = time.monotonic() + wait_seconds
         while True:
             try:
@@ -153,8 +153,8 @@ def build_lock(place: Place, wait_seconds: float, subject: str) -> Iterator[int]
                 break
             except BlockingIOError:
                 if time.monotonic() >= until:
-                    problem = f"another build holds {place.lock} since more than {wait_seconds:.0f} s"
-                    raise StackError(subject, problem, f"end it (fuser -v {place.lock}), then run again") from None
+                    problem = f"another run holds {lock}, waited for {wait_seconds:.0f} s"
+                    raise StackError(subject, problem, f"end it (fuser -v {lock}), then run again") from None
                 time.sleep(POLL_SECONDS)
         yield stream.fileno()
 
@@ -196,7 +196,7 @@ def complete_trees(store: Path, stack: str) -> list[Path]:
         marker = read_marker(tree)
         if marker and marker.get("stack") == stack:
             found.append(((tree / MARKER).stat().st_mtime_ns, tree))
-    return [tree for _, tree in sorted(found, reverse=True)]
+    return [tree for _stamp, tree in sorted(found, reverse=True)]
 
 
 def surplus(trees: list[Path], protected: set[Path], keep: int) -> list[Path]:

@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clusters on labs, each converged once for all the tests that use it. One lab is up at a time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from labkit import Lab
+
+# Tests that need no cluster come first, then those on the large one, then those on the small one.
+ORDER = ("cluster", "pair")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option for those who write tests."""
+    parser.addoption("--keep-labs", action="store_true", help="leave the last lab up, and use one that is up")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Find the ansible-playbook of the environment that runs the tests."""
+    here = str(Path(sys.executable).parent)
+    if here not in os.environ["PATH"].split(os.pathsep):
+        os.environ["PATH"] = here + os.pathsep + os.environ["PATH"]
+
+
+def _place(item: pytest.Item) -> int:
+    wanted = getattr(item, "fixturenames", ())
+    return next((1 + index for index, name in enumerate(ORDER) if name in wanted), 0)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests by lab; within a lab they keep the order of their files."""
+    items.sort(key=_place)
+
+
+class Labs:
+    """Keeps one lab up at a time."""
+
+    def __init__(self, scratch: pytest.TempPathFactory, keep: bool) -> None:
+        self.scratch = scratch
+        self.keep = keep
+        self.up: Lab | None = None
+
+    def take_down(self) -> None:
+        """Remove the lab that is up."""
+        if self.up is not None:
+            self.up.down()
+            self.up = None
+
+    def converged(self, name: str, shape: str) -> Lab:
+        """Return a cluster on a fresh lab."""
+        self.take_down()
+        lab = Lab(name, shape, self.scratch.mktemp(name))
+        if not self.keep:
+            lab.log.unlink(missing_ok=True)
+            lab.down()
+        self.up = lab
+        lab.up()
+        run = lab.converge()
+        lab.record("first run", round(run.seconds, 1))
+        return lab
+
+
+@pytest.fixture(scope="session")
+def labs(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Labs]:
+    """Return the keeper of labs, which leaves none behind."""
+    keeper = Labs(tmp_path_factory, request.config.getoption("--keep-labs"))
+    yield keeper
+    if not keeper.keep:
+        keeper.take_down()
+
+
+@pytest.fixture(scope="session")
+def cluster(labs: Labs) -> Lab:
+    """Return a converged cluster of two prefill hosts (one instance), two decode hosts (one instance) and a router."""
+    return labs.converged("testcluster", "2p2d")
+
+
+@pytest.fixture(scope="session")
+def pair(labs: Labs) -> Lab:
+    """Return a converged cluster of one prefill host, one decode host and a router, tensor parallel size 1."""
+    return labs.converged("testpair", "1p1d")
+
+
+@pytest.fixture(scope="session")
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """Return a lab that is never started: its inventory can be planned, its hosts do not answer."""
+    return Lab("nowhere", "2p2d", tmp_path_factory.mktemp("nowhere"))

@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What breaks is healed by itself within a stated time, or ends in an error that names host, cause and fix."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from labkit import Lab, override, wait_until
+
+pytestmark = pytest.mark.lab
+
+# Seconds within which a chat through the router has all its tokens again, on two cores.
+BOUNDS = {"prefill-0 rank 1 killed": 120, "decode-0 rank 0 killed": 120, "router killed": 20, "host of prefill-0 rank 1 rebooted": 150}
+
+
+def _healed(lab: Lab, fault: str, began: float, before: dict[str, tuple[str, str]], units: set[str]) -> None:
+    """Assert that exactly these units have new processes and that the cluster serves, all within the fault's bound."""
+
+    def replaced() -> bool:
+        try:
+            now = lab.processes()
+        except AssertionError:  # a host that is rebooting does not answer
+            return False
+        return all(now[unit] != before[unit] and now[unit][0] != "0" for unit in units)
+
+    wait_until(replaced, BOUNDS[fault], f"new processes of {units}")
+    lab.serving(BOUNDS[fault] - (time.monotonic() - began))
+    seconds = round(time.monotonic() - began, 1)
+    lab.record("healing", {"fault": fault, "seconds": seconds, "bound": BOUNDS[fault]})
+    print(f"{fault}: {seconds} s")
+    assert seconds <= BOUNDS[fault]
+    after = lab.processes()
+    assert {unit for unit in after if after[unit] != before[unit]} == units
+
+
+def _instance(lab: Lab, name: str) -> set[str]:
+    return {f"{rank['host']} {rank['unit']}" for rank in lab.ranks(name)}
+
+
+@pytest.mark.parametrize(("instance", "number"), [("prefill-0", 1), ("decode-0", 0)])
+def test_a_rank_that_dies_takes_its_instance_down_and_all_of_it_comes_back(instance: str, number: int, cluster: Lab) -> None:
+    rank = cluster.rank(instance, number)
+    before = cluster.processes()
+    began = time.monotonic()
+    cluster.ssh(rank["host"], f"systemctl kill --kill-whom=main --signal=KILL {rank['unit']}")
+    _healed(cluster, f"{instance} rank {number} killed", began, before, _instance(cluster, instance))
+
+
+def test_router_that_dies_comes_back(cluster: Lab) -> None:
+    router = cluster.router
+    before = cluster.processes()
+    began = time.monotonic()
+    cluster.ssh(router["host"], f"systemctl kill --kill-whom=main --signal=KILL {router['unit']}")
+    _healed(cluster, "router killed", began, before, {f"{router['host']} {router['unit']}"})
+
+
+def test_host_that_reboots_comes_back(cluster: Lab) -> None:
+    rank = cluster.rank("prefill-0", 1)
+    before = cluster.processes()
+    boot = cluster.ssh(rank["host"], "cat /proc/sys/kernel/random/boot_id")
+    began = time.monotonic()
+    cluster.run(rank["host"], "systemctl reboot")
+    wait_until(
+        lambda: cluster.run(rank["host"], "cat /proc/sys/kernel/random/boot_id").stdout.strip() not in ("", boot), 60, "the host is back"
+    )
+    _healed(cluster, "host of prefill-0 rank 1 rebooted", began, before, _instance(cluster, "prefill-0"))
+    assert cluster.play().succeeded().changed == {}, "what the host lost by its reboot was not the collection's"
+
+
+def test_port_that_somebody_holds(cluster: Lab) -> None:
+    before = cluster.state()
+    cluster.ssh("d0", "systemd-run --quiet --unit squatter python3 -m http.server 30009")
+    wait_until(lambda: cluster.run("d0", "ss -ltn | grep -q :30009").returncode == 0, 10, "the foreign listener")
+    run = cluster.play(variables=override(sglang_pools={"decode": {"port": 30009}}), seconds=120)
+    cluster.ssh("d0", "systemctl stop squatter")
+    run.refused()
+    assert set(run.failures) == {"d0"}
+    for words in ("port 30009, planned for API of sglang-decode-0.service, is held by python3 (pid ", "squatter.service",
+                  "stop that process, or choose another port in sglang_pools.decode.port"):
+        assert words in run.failures["d0"]
+    assert run.changed == {}
+    assert cluster.state() == before
+
+
+WEIGHTS = "/opt/models/tiny/model.safetensors"
+
+
+def test_model_file_that_is_cut_short(cluster: Lab) -> None:
+    whole = cluster.state()
+    size = int(cluster.ssh("p0", f"stat --format %s {WEIGHTS}"))
+    cluster.ssh("p0", f"cp {WEIGHTS} {WEIGHTS}.new && truncate --size -1000 {WEIGHTS}.new && mv {WEIGHTS}.new {WEIGHTS}")
+    run = cluster.play("--tags", "model", variables=override(sglang_model={"source": "path"}), seconds=120)
+    run.refused()
+    assert set(run.failures) == {"p0"}
+    for words in (f"model.safetensors has {size - 1000} bytes, its header promises {size}", "/opt/models/tiny", "Fix: copy the model again"):
+        assert words in run.failures["p0"]
+    predicted = cluster.play("--check", "--tags", "model", seconds=120).succeeded()
+    run = cluster.play("--tags", "model", seconds=120).succeeded()
+    assert run.changed == predicted.changed
+    assert set(run.changed) == {"p0"}
+    assert cluster.state() == whole
+
+
+def test_unit_stops_in_finite_time_while_a_request_is_open(cluster: Lab) -> None:
+    rank = cluster.rank("decode-0", 0)
+    url = rank["health_url"].removesuffix("/health")
+    body = cluster.chat_body(1900, stream=True)
+    asking = cluster.background(
+        "r0", f"python3 -c \"import sys, urllib.request as u; a = u.urlopen(u.Request('{cluster.router['url']}/v1/chat/completions', "
+        "sys.stdin.buffer.read(), {'Content-Type': 'application/json'}), timeout=300)\nfor line in a: print(line.decode().strip(), flush=True)\""
+    )
+    assert asking.stdin is not None
+    assert asking.stdout is not None
+    import json
+
+    asking.stdin.write(json.dumps(body))
+    asking.stdin.close()
+    assert asking.stdout.readline().startswith("data: "), "the first token has come"
+    # A client that says nothing at all, besides.
+    host, port = url.removeprefix("http://").rsplit(":", 1)
+    silent = cluster.background("r0", f"python3 -c \"import socket, time; s = socket.create_connection(('{host}', {port})); time.sleep(300)\"")
+    time.sleep(1)
+    assert asking.poll() is None
+    limit = float(cluster.show(rank["host"], rank["unit"], "TimeoutStopUSec")["TimeoutStopUSec"].removesuffix("s"))
+    began = time.monotonic()
+    cluster.ssh(rank["host"], f"systemctl stop {rank['unit']}", seconds=limit + 60)
+    seconds = time.monotonic() - began
+    cluster.record("stop with an open request", round(seconds, 1))
+    assert seconds < limit + 10
+    asking.kill()
+    silent.kill()
+    asking.wait(20)
+    silent.wait(20)
+    group = f"/sys/fs/cgroup/system.slice/{rank['unit']}/cgroup.procs"
+    assert cluster.run(rank["host"], f"cat {group}").stdout.strip() == "", "nothing of it is left"
+    # Run again, site.yml starts what is stopped and only that.
+    run = cluster.converge()
+    assert "d0" in run.changed

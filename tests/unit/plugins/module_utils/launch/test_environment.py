@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Environment of engines and router."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import GONE, cluster
+
+ENGINE = {
+    "GLOO_SOCKET_IFNAME": "fab0",
+    "HF_HUB_OFFLINE": "1",
+    "HOME": "/var/lib/sglang",
+    "MC_FORCE_TCP": "1",
+    "OMP_NUM_THREADS": "1",
+    "PATH": "/opt/sglang/sglang-0.5.8-cpu/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PYTHONNOUSERSITE": "1",
+    "PYTHONUNBUFFERED": "1",
+    "SGLANG_CPU_OMP_THREADS_BIND": "0|1",
+    "SGLANG_HOST_IP": "203.0.113.10",
+    "SGLANG_USE_CPU_ENGINE": "1",
+    "TORCHDYNAMO_DISABLE": "1",
+    "XDG_CACHE_HOME": "/var/cache/sglang",
+}
+
+
+def environment(changes: dict[str, Any], host: str = "p0") -> dict[str, str]:
+    return cluster().change(changes).plan()["hosts"][host]["ranks"][0]["environment"]
+
+
+def test_of_an_engine() -> None:
+    assert environment({}) == ENGINE
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"sglang_env": {"A": "x y"}}, {"A": "x y"}),
+        ({"sglang_env": {"A": 1, "B": 1.5, "C": ""}}, {"A": "1", "B": "1.5", "C": ""}),
+        ({"sglang_env": {"OMP_NUM_THREADS": 4}}, {"OMP_NUM_THREADS": "4"}),
+        ({"sglang_env": {"MC_FORCE_TCP": None}}, {"MC_FORCE_TCP": None}),
+        ({"sglang_env": {"A": "1"}, "sglang_pools.prefill.env": {"A": "2"}}, {"A": "2"}),
+        ({"sglang_env": {"A": "1"}, "sglang_pools.prefill.env": {"A": None}}, {}),
+        ({"sglang_env": {"A": "1"}, "p0:sglang_host_env": {"A": "3"}}, {"A": "3"}),
+        ({"sglang_pools.decode.env": {"A": "1"}, "p1:sglang_host_env": {"B": "1"}}, {}),
+        ({"sglang_env": {"A": {"file": "x"}}, "sglang_files": {"x": {"content": ""}}}, {"A": "/etc/sglang/prefill-0/x"}),
+        ({"sglang_cpu_cores": 1}, {"SGLANG_CPU_OMP_THREADS_BIND": "0|0"}),
+        ({"sglang_pools.prefill.tp": 4}, {"SGLANG_CPU_OMP_THREADS_BIND": "0|1|0|1"}),
+    ],
+)
+def test_a_change_shows(changes: dict[str, Any], difference: dict[str, str | None]) -> None:
+    wanted = {name: value for name, value in {**ENGINE, **difference}.items() if value is not None}
+    assert environment(changes) == wanted
+
+
+def test_one_host_needs_no_interface() -> None:
+    plan = cluster(1, 1, 1, 1).change({"sglang_fabric_interface": GONE}).plan()
+    found = plan["hosts"]["p0"]["ranks"][0]["environment"]
+    assert "GLOO_SOCKET_IFNAME" not in found
+    assert "SGLANG_CPU_OMP_THREADS_BIND" not in found
+
+
+@pytest.mark.parametrize(("given", "wanted"), [({}, {}), ({"A": 1}, {"A": "1"}), ({"PYTHONUNBUFFERED": None}, {"PYTHONUNBUFFERED": None})])
+def test_of_the_router(given: dict[str, Any], wanted: dict[str, str | None]) -> None:
+    common = {
+        "PATH": "/opt/sglang/sglang-router-0.3.2/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    found = cluster().change({"sglang_router.env": given}).plan()["routers"][0]["environment"]
+    assert found == {name: value for name, value in {**common, **wanted}.items() if value is not None}

@@ -1,0 +1,137 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Arguments, environment variables and files that cannot be planned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import arguments
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import Refusal
+
+
+def argument(rule: str, name: str, value: Any, text: str, fix: str = "", *, variable: str = "sglang_args") -> Refusal:
+    return Refusal(rule, {f"{variable}.{name}": value}, f"{variable}.{name}", text, fix)
+
+
+def environment(name: str, value: Any, text: str, rule: str = "environment.value") -> Refusal:
+    return Refusal(rule, {f"sglang_env.{name}": value}, f"sglang_env.{name}", text)
+
+
+def file(rule: str, name: str, entry: Any, text: str, variable: str = "") -> Refusal:
+    return Refusal(rule, {"sglang_files": {name: entry}}, variable or f"sglang_files.{name}", text)
+
+
+ARGUMENTS = {
+    "unknown, with the nearest": argument(
+        "argument.unknown",
+        "mem-fraction-statik",
+        0.5,
+        "no option --mem-fraction-statik",
+        "the nearest real option is --mem-fraction-static",
+    ),
+    "unknown, like nothing": argument("argument.unknown", "zzzzqqqq", 1, "no option --zzzzqqqq", "remove it"),
+    "an abbreviation": argument("argument.unknown", "mem-fraction", 0.5, "no option --mem-fraction", "--mem-fraction-static"),
+    "in a pool": argument("argument.unknown", "pagesize", 1, "no option --pagesize", "--page-size", variable="sglang_pools.prefill.args"),
+    "on the router": argument("argument.unknown", "polcy", "random", "no option --polcy", "--policy", variable="sglang_router.args"),
+    "whole number as a text": argument("argument.value", "page-size", "32", "'32' is not a whole number"),
+    "whole number as a boolean": argument("argument.value", "page-size", True, "True is not a whole number"),
+    "number as a text": argument("argument.value", "mem-fraction-static", "0.9", "'0.9' is not a number"),
+    "text as a boolean": argument("argument.value", "kv-events-config", True, "quote it"),
+    "not one of the choices": argument("argument.value", "attention-backend", "fa9", "'fa9' is not one of aiter"),
+    "a value for a flag": argument("argument.value", "enable-metrics", "yes", "takes no value"),
+    "a list for one value": argument("argument.value", "page-size", [1, 2], "a list of 2 given"),
+    "a wrong item of a list": argument("argument.value", "cuda-graph-bs", [1, "2"], "'2' is not a whole number"),
+    "a map for a number": argument("argument.value", "page-size", {"a": 1}, "a map given where a int is taken"),
+    "a file for a number": argument("argument.value", "page-size", {"file": "x"}, "'' is not a whole number"),
+    "deprecated": argument("argument.deprecated", "hybrid-kvcache-ratio", 0.5, "ignores --hybrid-kvcache-ratio", "remove it"),
+    "two spellings": Refusal(
+        "argument.twice", {"sglang_args": {"ep": 2, "ep-size": 2}}, "sglang_args.ep-size", "--expert-parallel-size is given"
+    ),
+    "dash and underscore": Refusal(
+        "argument.twice", {"sglang_args": {"page-size": 2, "page_size": 2}}, "sglang_args.page_size", "given twice"
+    ),
+    "a path that the plan does not know": argument(
+        "argument.bare-path", "deepep-config", "/root/deepep.json", "'/root/deepep.json'", "{file: NAME}"
+    ),
+    "a device map without its suffix": argument(
+        "argument.ib-device-file", "disaggregation-ib-device", {"file": "map"}, "does not end in .json"
+    ),
+    **{
+        f"typed {dest}": argument(
+            "argument.typed", dest.replace("_", "-"), "x" if dest == "config" else 1, "decided by the topology", "set "
+        )
+        for dest in ("port", "nnodes", "node_rank", "nccl_port", "tensor_parallel_size", "disaggregation_bootstrap_port")
+    },
+    "typed by its short name": Refusal(
+        "argument.typed", {"sglang_args.tp-size": 4}, "sglang_args.tensor-parallel-size", "decided", "sglang_pools"
+    ),
+    "typed in a host's arguments": Refusal("argument.typed", {"p0:sglang_host_args": {"host": "x"}}, "sglang_host_args.host", "decided"),
+    **{
+        f"typed on the router: {dest}": argument(
+            "argument.typed", dest.replace("_", "-"), value, "decided", "set ", variable="sglang_router.args"
+        )
+        for dest, value in {"port": 1, "host": "x", "prometheus_port": 1, "worker_urls": ["x"], "pd_disaggregation": True}.items()
+    },
+}
+ENVIRONMENT = {
+    "boolean": environment("A", True, "True is a boolean"),
+    "line break": environment("A", "x\ny", "line break"),
+    "null byte": environment("A", "x\0y", "line break"),
+    "list": environment("A", ["x"], "is not a text"),
+    "map": environment("A", {"x": 1}, "is not a text"),
+    "name with a dash": environment("A-B", "x", "is not the name", "environment.name"),
+    "name with a line break": environment("A\n", "x", "is not the name", "environment.name"),
+    "directory that the plan does not know": environment("SGLANG_MOE_CONFIG_DIR", "/root/moe", "'/root/moe'", "environment.bare-path"),
+    "router, boolean": Refusal("environment.value", {"sglang_router.env.A": False}, "sglang_router.env.A", "is a boolean"),
+    "router, file": Refusal("environment.value", {"sglang_router.env.A": {"file": "x"}}, "sglang_router.env.A", "is not a text"),
+}
+FILES = {
+    "not on the controller": file("file.source", "a.json", {"src": "/controller/none"}, "No such file", "sglang_files.a.json.src"),
+    "a text": file("file.entry", "a.json", "text", "'text' is not a file"),
+    "both": file("file.entry", "a.json", {"src": "x", "content": "y"}, "is not a file"),
+    "neither": file("file.entry", "a.json", {}, "is not a file"),
+    "more": file("file.entry", "a.json", {"content": "y", "mode": "0600"}, "is not a file"),
+    **{
+        f"name {name}": file("file.name", name, {"content": "x"}, "is not a name below")
+        for name in ("/etc/passwd", "../x", "a/../../x", "..", ".", "environment", "arguments.yaml", "./environment", "environment/x")
+    },
+    "unknown in an argument": Refusal(
+        "file.unknown",
+        {"sglang_args.deepep-config": {"file": "a.json"}},
+        "argument deepep-config of prefill-0",
+        "names file a.json",
+        "sglang_files",
+    ),
+    "outside of the directory": Refusal(
+        "file.unknown",
+        {"sglang_args.deepep-config": {"file": "../decode-0/a.json"}},
+        "argument deepep-config of prefill-0",
+        "names file ../decode-0/a.json",
+    ),
+    "unknown in the environment": Refusal(
+        "file.unknown", {"sglang_env.A": {"file": "a.json"}}, "environment A of decode-0", "names file a.json"
+    ),
+}
+REFUSALS = {
+    f"{kind}: {name}": refusal
+    for kind, table in {"argument": ARGUMENTS, "environment": ENVIRONMENT, "file": FILES}.items()
+    for name, refusal in table.items()
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_refused(refusal: Refusal) -> None:
+    refusal.check()
+
+
+@pytest.mark.parametrize("dest", sorted(arguments.TYPED))
+def test_every_typed_argument_is_refused_with_its_variable(dest: str) -> None:
+    value = {"disaggregation_mode": "decode", "disaggregation_transfer_backend": "nixl"}.get(dest)
+    words = ("config", "host", "dist_init_addr", "model_path", "served_model_name")
+    value = value or ("x" if dest in words else 7)
+    name = dest.replace("_", "-")
+    Refusal("argument.typed", {f"sglang_args.{name}": value}, f"sglang_args.{name}", "decided", arguments.TYPED[dest]).check()

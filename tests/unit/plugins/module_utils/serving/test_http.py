@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests to a real server."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import pytest
+from ansible.module_utils.urls import open_url
+
+from ansible_collections.railyard.sglang.plugins.module_utils.serving import http
+from ansible_collections.railyard.sglang.tests.unit.support.servers import serving
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "data"),
+    [
+        (200, {"a": [1]}, {"a": [1]}),
+        (200, b"", None),
+        (200, b"{", None),
+        (200, "é😀", "é😀"),
+        (404, b"no such route", None),
+        (500, {"error": "x"}, {"error": "x"}),
+        (503, b"Service Unavailable", None),
+    ],
+)
+def test_an_answer(status: int, body: object, data: object) -> None:
+    with serving({"/x": (status, body)}) as server:
+        answer = http.request(open_url, server.url + "/x", 5)
+    assert (answer.status, answer.error, answer.json()) == (status, "", data)
+    if isinstance(body, bytes):
+        assert answer.text == body.decode()
+
+
+def test_get_and_post() -> None:
+    with serving({"/x": (200, {})}) as server:
+        http.request(open_url, server.url + "/x", 5)
+        http.request(open_url, server.url + "/x", 5, {"model": "é", "n": 1})
+    get, post = server.asked
+    assert get == ("GET", "/x", "", b"")
+    assert post[:3] == ("POST", "/x", "application/json")
+    assert json.loads(post[3]) == {"model": "é", "n": 1}
+
+
+def test_refused() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        assert http.request(open_url, f"http://127.0.0.1:{port}/", 5) == http.Answer(0, error="refused")
+
+
+def test_timed_out() -> None:
+    started = time.monotonic()
+    with serving({"/x": (0, None)}) as server:
+        assert http.request(open_url, server.url + "/x", 0.3) == http.Answer(0, error="timed out")
+    assert time.monotonic() - started < 5
+
+
+def test_a_connection_that_is_closed_has_a_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+        def ask() -> http.Answer:
+            return http.request(open_url, url, 5)
+
+        import threading
+
+        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+        answer = ask()
+    assert answer.status == 0
+    assert answer.error
+
+
+def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with serving({"/x": (200, {})}) as server:
+        assert http.request(open_url, server.url + "/x", 5).status == 200

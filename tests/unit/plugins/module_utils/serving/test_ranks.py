@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far a rank has come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.railyard.sglang.plugins.module_utils.serving import ranks
+from ansible_collections.railyard.sglang.plugins.module_utils.serving.http import Answer
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster
+
+RANK = cluster().plan()["hosts"]["p1"]["ranks"][0]
+OK, LOADING, REFUSED = Answer(200), Answer(503), Answer(0, error="refused")
+# What the bootstrap server of 0.5.8 answers: a rank that is there, one that is not (KeyError), another address.
+MINE = Answer(200, '{"rank_ip": "203.0.113.11", "rank_port": 41063}')
+NULLS = Answer(200, '{"rank_ip": null, "rank_port": null}')
+MISSING = Answer(500, "500 Internal Server Error")
+ELSEWHERE = Answer(200, '{"rank_ip": "198.51.100.11", "rank_port": 41063}')
+
+
+def seen(**changes: Any) -> ranks.Observed:
+    facts = {"installed": True, "load": "loaded", "active": "active", "restarts": 0, "health": OK, "registrations": {1: MINE}}
+    return ranks.Observed(**{**facts, **changes})
+
+
+@pytest.mark.parametrize(
+    ("observed", "state", "detail", "hopeless"),
+    [
+        (seen(), "ready", "", False),
+        (seen(registrations={}), "ready", "", False),
+        (seen(installed=False, load="not-found", active="inactive"), "installing", "bin/python is not there yet", False),
+        (seen(load="not-found", active="inactive"), "installing", "sglang-prefill-0.service is not there yet", False),
+        (seen(active="inactive", health=REFUSED), "stopped", "is inactive", True),
+        (seen(active="failed", health=REFUSED), "stopped", "is failed", True),
+        (seen(active="activating", restarts=2, health=REFUSED), "restarting", "restart 2 of", False),
+        (seen(active="activating", health=REFUSED, registrations={1: REFUSED}), "loading", "/health: refused", False),
+        (seen(health=REFUSED, registrations={1: REFUSED}), "loading", "/health: refused", False),
+        (seen(health=LOADING, registrations={1: MISSING}), "loading", "/health: 503", False),
+        (seen(health=LOADING, registrations={}), "loading", "/health: 503", False),
+        (seen(health=LOADING), "registered", "/health: 503", False),
+        (seen(health=Answer(0, error="timed out")), "registered", "/health: timed out", False),
+        (seen(registrations={1: MISSING}), "serving", "engine rank 1 is not registered (500)", False),
+        (seen(registrations={1: NULLS}), "serving", "engine rank 1 is not registered (200)", False),
+        (seen(registrations={1: REFUSED}), "serving", "engine rank 1 is not registered (refused)", False),
+        (seen(registrations={1: MINE, 2: MISSING}), "serving", "engine rank 2 is not registered (500)", False),
+        (seen(registrations={1: ELSEWHERE}), "serving", "engine rank 1 registered as 198.51.100.11, planned is 203.0.113.11", True),
+        (seen(health=LOADING, registrations={1: ELSEWHERE}), "loading", "/health: 503", True),
+        (seen(restarts=3), "ready", "restarted 3 time(s)", False),
+        (seen(restarts=9, health=REFUSED, registrations={1: REFUSED}), "loading", "/health: refused, restarted 9 time(s)", False),
+    ],
+)
+def test_judge(observed: ranks.Observed, state: str, detail: str, hopeless: bool) -> None:
+    found = ranks.judge(RANK, observed)
+    assert (found["instance"], found["rank"], found["host"]) == ("prefill-0", 1, "p1")
+    assert (found["state"], found["hopeless"], found["restarts"]) == (state, hopeless, observed.restarts)
+    assert detail in found["detail"]
+    assert bool(found["detail"]) == bool(detail)
+
+
+@pytest.mark.parametrize("text", ["null", "[]", '"x"', "<html>", ""])
+def test_nonsense_is_not_a_registration(text: str) -> None:
+    assert ranks.registration_problems(RANK, {1: Answer(200, text)}) == ["engine rank 1 is not registered (200)"]
+
+
+def test_the_question() -> None:
+    url = ranks.registration_url("http://203.0.113.10:8998", 3)
+    assert url == "http://203.0.113.10:8998/route?engine_rank=3&target_dp_group=0&target_pp_rank=0"

@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Inventories for tests: the lab's shape in any size, and changes of it written as data."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import plan
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
+
+GONE = object()
+FILES = {"/controller/deepep.json": '{"num_sms": 24}\n'}
+
+
+def read(path: str) -> str:
+    """Return a file of the controller."""
+    try:
+        return FILES[path]
+    except KeyError:
+        raise FileNotFoundError(2, "No such file or directory", path) from None
+
+
+@dataclass
+class Inventory:
+    """Groups and variables by host, as Ansible's magic variables hold them."""
+
+    groups: dict[str, list[str]]
+    hostvars: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def plan(self) -> dict[str, Any]:
+        """Return the plan."""
+        return plan.build(self.groups, self.hostvars, read)
+
+    def findings(self) -> list[Any]:
+        """Return what the plan refuses."""
+        try:
+            self.plan()
+        except PlanError as error:
+            return list(error.findings)
+        return []
+
+    def change(self, changes: Mapping[str, Any]) -> Inventory:
+        """Return a changed copy.
+
+        :param changes: C(@GROUP) replaces a group's hosts, C(HOST:NAME) one host's variable, C(NAME.KEY) a variable of all hosts;
+            GONE removes.
+        """
+        changed = copy.deepcopy(self)
+        for path, value in changes.items():
+            if path.startswith("@"):
+                changed.groups[path[1:]] = value
+                continue
+            host, _colon, name = path.rpartition(":")
+            for variables in [changed.hostvars[host]] if host else changed.hostvars.values():
+                _put(variables, name.split("."), value)
+        return changed
+
+
+def _put(variables: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        variables = variables.setdefault(key, {})
+    if value is GONE:
+        variables.pop(keys[-1], None)
+    else:
+        variables[keys[-1]] = copy.deepcopy(value)
+
+
+def cluster(prefill: int = 2, decode: int = 2, nodes: int = 2, tp: int = 2) -> Inventory:
+    """Return a cluster of so many hosts in pools of so many hosts per instance, and a router."""
+    groups = {
+        "prefill": [f"p{index}" for index in range(prefill)],
+        "decode": [f"d{index}" for index in range(decode)],
+        "router": ["r0"],
+    }
+    groups["all"] = [host for members in list(groups.values()) for host in members]
+    pool = {"nodes_per_instance": nodes, "tp": tp}
+    common = {
+        "sglang_cluster": "lab",
+        "sglang_stack": "sglang-0.5.8-cpu",
+        "sglang_router_stack": "sglang-router-0.3.2",
+        "sglang_model": {"path": "/opt/models/tiny", "name": "tiny", "source": "tiny"},
+        "sglang_fabric_network": "203.0.113.0/24",
+        "sglang_fabric_interface": "fab0",
+        "sglang_cpu_cores": 2,
+        "sglang_args": {"max-total-tokens": 4096, "mem-fraction-static": 0.1},
+        "sglang_pools": {"prefill": {**pool, "port": 30000}, "decode": {**pool, "port": 30001}},
+    }
+    bases = {"p": 10, "d": 110, "r": 210}
+    hostvars = {}
+    for host in groups["all"]:
+        number = bases[host[0]] + int(host[1:])
+        hostvars[host] = {
+            **copy.deepcopy(common),
+            "ansible_host": f"198.51.100.{number}",
+            "sglang_fabric_address": f"203.0.113.{number}",
+        }
+    return Inventory(groups, hostvars)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A change of the lab's inventory that breaks one rule, and how the finding must read."""
+
+    rule: str
+    changes: Mapping[str, Any]
+    variable: str
+    text: str
+    fix: str = ""
+    host: str = ""
+
+    def check(self) -> None:
+        """Assert that the plan refuses the change for this reason."""
+        findings = cluster().change(self.changes).findings()
+        rows = [(found.rule, found.variable, found.host) for found in findings]
+        assert (self.rule, self.variable, self.host) in rows, rows
+        matching = [found for found in findings if (found.rule, found.variable, found.host) == (self.rule, self.variable, self.host)]
+        assert any(self.text in found.text and self.fix in found.fix for found in matching), [str(found) for found in matching]
+
+
+def options(argv: list[str]) -> dict[str, list[str]]:
+    """Return option to its words, of an argument vector that gives no option twice."""
+    found: dict[str, list[str]] = {}
+    for word in argv:
+        if word.startswith("--"):
+            assert word not in found, f"{word} is given twice"
+            found[word] = []
+        elif found:
+            found[list(found)[-1]].append(word)
+    return found

@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""systemd's own programs as judges of what is written for systemd; nothing here needs a running systemd."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+MANAGER = next((path for path in ("/usr/lib/systemd/systemd", "/lib/systemd/systemd") if os.path.exists(path)), "")
+GENERATORS = "systemd/user-environment-generators/30-systemd-environment-d-generator"
+GENERATOR = next((f"{root}/{GENERATORS}" for root in ("/usr/lib", "/lib") if os.path.exists(f"{root}/{GENERATORS}")), "")
+ANALYZE = shutil.which("systemd-analyze") or ""
+
+needs_manager = pytest.mark.skipif(not MANAGER, reason="no systemd on this machine: install the package systemd")
+needs_generator = pytest.mark.skipif(not GENERATOR, reason="no environment generator of systemd here: install the package systemd")
+needs_analyze = pytest.mark.skipif(not ANALYZE, reason="no systemd-analyze on this machine: install the package systemd")
+
+
+def version() -> int:
+    """Return the version of systemd-analyze, 0 without one."""
+    if not ANALYZE:
+        return 0
+    text = subprocess.run([ANALYZE, "--version"], capture_output=True, text=True, check=True).stdout
+    return int(text.split()[1])
+
+
+def commands(units: dict[str, str]) -> dict[str, list[str]]:
+    """Return the words of each unit's ExecStart as systemd has read them.
+
+    The manager's test mode loads units and prints what it has understood. It refuses to run as root.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        wants = "".join(f"Wants={name}\n" for name in units)
+        for name, text in {**units, "railyard-test.target": f"[Unit]\n{wants}"}.items():
+            (Path(directory) / name).write_text(text, encoding="utf-8")
+        drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+        done = subprocess.run(
+            [*drop, MANAGER, "--test", "--system", "--unit=railyard-test.target", "--log-target=console"],
+            env={"PATH": os.environ["PATH"], "HOME": "/", "SYSTEMD_UNIT_PATH": directory, "LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    found: dict[str, list[str]] = {}
+    unit = ""
+    for line in done.stdout.splitlines() + done.stderr.splitlines():
+        heading = re.match(r"\s*(?:-> |\[ )?Unit (\S+):$", line.lstrip("\t"))
+        if heading:
+            unit = heading.group(1)
+        if "Command Line: " in line and unit in units:
+            # Written for a shell, with $ in double quotes; systemd itself turns the doubled dollar into one when it starts the program.
+            words = shlex.split(line.split("Command Line: ", 1)[1].replace("\\$", "$"))
+            found[unit] = [word.replace("$$", "$") for word in words]
+    assert set(found) == set(units), done.stdout[-2000:] + done.stderr[-2000:]
+    return found
+
+
+def environment(text: str) -> dict[str, str]:
+    """Return the variables of an environment file as systemd reads it. Values with a dollar would be expanded here, so none may have one."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "environment.d" / "x.conf"
+        path.parent.mkdir()
+        path.write_text(text, encoding="utf-8")
+        env = {"XDG_CONFIG_HOME": directory, "HOME": directory, "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+        done = subprocess.run([GENERATOR], env=env, capture_output=True, text=True, check=True, timeout=60)
+    assert not done.stderr, done.stderr
+    rows = (line.partition("=") for line in done.stdout.splitlines())
+    return {name: "".join(shlex.split(value)) for name, _equals, value in rows}
