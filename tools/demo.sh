@@ -38,7 +38,7 @@ be_able_to_become_root
 step 'local tools' tools/bootstrap.sh runtime
 export PATH=$ROOT/.venv/bin:$ROOT/.venv-uv/bin:$PATH
 step 'wheels and lab hosts' together \
-  wheels 'ansible-playbook playbooks/wheels.yml' \
+  wheels "ansible-playbook playbooks/wheels.yml -e wheels_directory=$RAILYARD_CACHE/wheels -e wheels_index=${WHEELS_INDEX:-}" \
   lab "ansible-playbook -i $inventory playbooks/lab_up.yml"
 step 'site.yml' ansible-playbook -i "$inventory" site.yml "$@"
 

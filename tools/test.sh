@@ -19,7 +19,7 @@ unit() { run_pytest -n 2 tests/unit; }
 sanity() { tools/ansible_test.sh sanity; }
 units() { tools/ansible_test.sh units; }
 build() { run_pytest tests/integration; }
-wheels() { ansible-playbook playbooks/wheels.yml; }
+wheels() { ansible-playbook playbooks/wheels.yml -e "wheels_directory=$RAILYARD_CACHE/wheels" -e "wheels_index=${WHEELS_INDEX:-}"; }
 lab() { be_able_to_become_root && run_pytest -m "$mark" tests/lab; }
 molecule() { be_able_to_become_root && tools/molecule.sh test --no-command-borders "${scenarios[@]}"; }
 

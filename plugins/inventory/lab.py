@@ -126,7 +126,8 @@ def lab_networks(options: dict[str, Any], paths: Paths, runner: Runner, register
         # Taking the lab down needs an inventory; starting it says what is wrong with the record.
         record = None
     if record:
-        return tuple(given[name] or IPv4Network(getattr(record, name)) for name in names)  # type: ignore[return-value]
+        management = given["management_network"] or IPv4Network(record.management_network)
+        return management, given["fabric_network"] or IPv4Network(record.fabric_network)
     occupied = [*read_occupied(runner), *networks_of_labs(register, paths.name)]
     return choose_networks(given["management_network"], given["fabric_network"], occupied)
 

@@ -131,6 +131,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    # Services read these files as users of their own, whatever root's umask is.
+    os.umask(0o022)
     path, source, wanted = os.path.normpath(module.params["path"]), module.params["source"], module.params["checksum"]
     problems = tiny_problems(path) if source == "tiny" else directory.problems(path)
     changed = source == "tiny" and bool(problems)

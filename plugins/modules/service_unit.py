@@ -234,6 +234,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    # Services read these files as users of their own, whatever root's umask is.
+    os.umask(0o022)
     params = module.params
     check_sums(module)
     files, identity = wanted_files(params)

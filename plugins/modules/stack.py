@@ -90,8 +90,8 @@ options:
     default: ""
   keep:
     description:
-      - How many complete trees of each stack to keep, the current one included.
-      - A shared store needs 2, because hosts switch one after the other.
+      - How many complete trees of each stack to keep, the current one included. V(0) removes none.
+      - In a shared store the links of the other hosts are not visible, so a tree that one of them still uses may go with any other value.
     type: int
     default: 2
   defer:
@@ -129,6 +129,16 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+ansible_facts:
+  description: Facts about this host.
+  returned: success
+  type: dict
+  contains:
+    sglang_stack_trees:
+      description: What each stack's link points to, by link. In check mode, what it would point to.
+      returned: success
+      type: dict
+      sample: {/opt/sglang/sglang-0.5.8-cpu: /opt/sglang/store/sglang-0.5.8-cpu-0f3a5c1d2e4b}
 stacks:
   description: What was done for each stack, by name. In check mode, what would be done.
   returned: always
@@ -199,10 +209,9 @@ SPEC: dict[str, dict[str, Any]] = {
 def options_from(params: dict[str, Any], check: bool) -> Options:
     """Return the options of a run from the module's parameters. Raises StackError."""
     shared = params["delivery"] == "store"
-    least = 2 if shared else 1
-    if params["keep"] < least:
+    if params["keep"] < 0 or (shared and params["keep"] == 1):
         problem = f"{params['keep']} trees cannot be kept with delivery {params['delivery']}"
-        raise StackError("keep", problem, f"set it to {least} or more")
+        raise StackError("keep", problem, "set it to 0, which removes none, or to 2 or more")
     names = params["names"]
     if names is None:
         names = [str(data.get("name")) for data in params["definitions"]]
@@ -234,8 +243,10 @@ def main() -> None:
         outcome = apply(definitions, options, platform.machine())
     except StackError as error:
         module.fail_json(msg=str(error))
+    trees = {row["path"]: row["tree"] for row in outcome.stacks.values()}
     module.exit_json(
         changed=outcome.changed,
+        ansible_facts={"sglang_stack_trees": trees},
         stacks=outcome.stacks,
         deferred=outcome.deferred,
         missing_libraries=[library.soname for library in outcome.libraries],

@@ -359,6 +359,11 @@ class Lab:
         text = self.ssh(host, f"systemctl show --property {','.join(names)} {unit}")
         return dict(line.split("=", 1) for line in text.splitlines())
 
+    def pids(self, host: str, unit: str) -> list[int]:
+        """Return every process of a unit (the tree of control groups is a hybrid one on some machines)."""
+        tail = f"system.slice/{unit}/cgroup.procs"
+        return [int(word) for word in self.run(host, f"cat /sys/fs/cgroup/systemd/{tail} || cat /sys/fs/cgroup/{tail}").stdout.split()]
+
     def processes(self) -> dict[str, tuple[str, str]]:
         """Return main process and start time of every planned unit, by host and unit name."""
         found = {}

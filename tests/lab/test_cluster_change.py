@@ -18,8 +18,8 @@ pytestmark = pytest.mark.lab
 
 # As in the tiny model: prefill and decode must render a chat alike. The comment is what a test changes.
 TEMPLATE = (
-    "{{# edition {edition} #}}{{% for message in messages %}}<|im_start|>{{{{ message['role'] }}}}\n{{{{ message['content'] }}}}<|im_end|>\n"
-    "{{% endfor %}}{{% if add_generation_prompt %}}<|im_start|>assistant\n{{% endif %}}"
+    "{{# edition {edition} #}}{{% for message in messages %}}<|im_start|>{{{{ message['role'] }}}}\n"
+    "{{{{ message['content'] }}}}<|im_end|>\n{{% endfor %}}{{% if add_generation_prompt %}}<|im_start|>assistant\n{{% endif %}}"
 )
 DECODE = {"d0", "d1"}
 
@@ -139,9 +139,11 @@ def test_new_arguments_and_files_run(cluster: Lab, files: Path, made: tuple[Run,
     text = (files / "chat-1.jinja").read_text(encoding="utf-8")
     for rank in cluster.ranks("decode-0"):
         assert rank["environment"]["SGLANG_MOE_CONFIG_DIR"] == "/etc/sglang/decode-0/tables"
-        assert cluster.ssh(rank["host"], "sha256sum /etc/sglang/decode-0/chat.jinja").split()[0] == hashlib.sha256(text.encode()).hexdigest()
+        held = cluster.ssh(rank["host"], "sha256sum /etc/sglang/decode-0/chat.jinja").split()[0]
+        assert held == hashlib.sha256(text.encode()).hexdigest()
         assert json.loads(cluster.ssh(rank["host"], "cat /etc/sglang/decode-0/tables/moe.json")) == {"edition": 1}
-        assert "decode-0/chat.jinja" in " ".join(cluster.ssh(rank["host"], f"cat {rank['argument_file']}").split() + cluster.command_line(rank))
+        arguments = cluster.ssh(rank["host"], f"cat {rank['argument_file']}") + " ".join(cluster.command_line(rank))
+        assert "/etc/sglang/decode-0/chat.jinja" in arguments
 
 
 def test_changed_content_of_a_file_restarts(cluster: Lab, files: Path, made: tuple[Run, Any]) -> None:
@@ -188,7 +190,8 @@ def test_a_controller_that_dies_leaves_what_the_same_command_finishes(cut: str, 
 def test_files_edited_by_hand_are_put_back(cluster: Lab) -> None:
     rank = cluster.rank("decode-0", 1)
     before = cluster.processes()
-    fingerprint = cluster.ssh("d1", "cat /etc/systemd/system/sglang-decode-0.service /etc/sglang/decode-0/* 2>/dev/null | sha256sum")
+    look = "find /etc/sglang/decode-0 /etc/systemd/system/sglang-decode-0.service* -type f -exec sha256sum {} +"
+    fingerprint = cluster.ssh("d1", look)
     cluster.ssh("d1", f"echo 'log-level: debug' >> {rank['argument_file']}; touch /etc/sglang/decode-0/left-over.json")
     cluster.ssh("d1", "sed -i s/^TimeoutStopSec=.*/TimeoutStopSec=1/ /etc/systemd/system/sglang-decode-0.service")
     predicted = cluster.play("--check", "--diff").succeeded()
@@ -199,6 +202,5 @@ def test_files_edited_by_hand_are_put_back(cluster: Lab) -> None:
     # The other rank loses its peer, dies and comes back, as after any death of a rank.
     assert "d1 sglang-decode-0.service" in restarted
     assert restarted <= {"d0 sglang-decode-0.service", "d1 sglang-decode-0.service"}
-    assert cluster.ssh("d1", "cat /etc/systemd/system/sglang-decode-0.service /etc/sglang/decode-0/* 2>/dev/null | sha256sum") == fingerprint
-    assert cluster.run("d1", "test -e /etc/sglang/decode-0/left-over.json").returncode != 0
+    assert cluster.ssh("d1", look) == fingerprint
     runs_as_planned(cluster)

@@ -37,7 +37,7 @@ def second_run(cluster: Lab) -> Run:
 def test_second_run_changes_nothing(cluster: Lab, second: Run) -> None:
     _nothing(second, cluster)
     answers = [row["data"] for row in second.results if row["action"] == "railyard.sglang.serving_proof"]
-    assert [answer["tokens"] for answer in answers] == [16]
+    assert [answer["tokens"] for answer in answers if "tokens" in answer] == [16]
 
 
 def test_check_mode_predicts_that(cluster: Lab) -> None:

@@ -544,7 +544,7 @@ class Lab:
             scope = ["systemd-run", "--quiet", "--scope", "--collect", "--property=Delegate=yes"]
             command = [*scope, f"--unit={self.scope(host.name)}", "--", *command]
         with (directory / "console.log").open("ab") as console:
-            subprocess.Popen(  # pylint: disable=consider-using-with
+            subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=console,

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.stack import host
-from ansible_collections.railyard.sglang.plugins.module_utils.stack.build import Build, Source, build_tree
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.build import LOCK_WAIT_SECONDS, Build, Source, build_tree
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.definition import Definition, Library
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import (
     Place,
     complete_trees,
+    hold,
     link_target,
     read_marker,
     remove_tree,
@@ -97,7 +98,7 @@ def inspect(definition: Definition, options: Options, machine: str) -> Work:
             built_with = (read_marker(place.tree) or {}).get("python", {}).get("path", "another Python")
             problem = f"{place.tree} was built with {built_with}, which this host does not have"
             raise StackError(subject, problem, "install the same Python here as on the builder")
-    if options.builds:
+    if options.builds and options.keep:
         trees = [place.tree, *(tree for tree in complete_trees(options.store, definition.name) if tree != place.tree)]
         work.prune = surplus(trees, {place.tree}, options.keep)
     return work
@@ -145,8 +146,10 @@ def perform(work: Work, options: Options) -> dict[str, Any]:
             switch_link(options.root / work.definition.name, work.place.tree)
             if options.builds:
                 touch(work.place.tree)
-        for tree in work.prune:
-            remove_tree(tree)
+        if work.prune:
+            with hold(work.place.lock, LOCK_WAIT_SECONDS, work.subject):
+                for tree in work.prune:
+                    remove_tree(tree)
     except OSError as error:
         problem = f"{error.strerror or error} ({error.filename or options.root})"
         raise StackError(work.subject, problem, f"let root write to {options.root} and {options.store}") from error

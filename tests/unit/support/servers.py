@@ -51,10 +51,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    do_GET = do_POST = answer
-
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing."""
+
+
+for method in ("GET", "POST"):
+    setattr(Handler, f"do_{method}", Handler.answer)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +22,19 @@ ANALYZE = shutil.which("systemd-analyze") or ""
 needs_manager = pytest.mark.skipif(not MANAGER, reason="no systemd on this machine: install the package systemd")
 needs_generator = pytest.mark.skipif(not GENERATOR, reason="no environment generator of systemd here: install the package systemd")
 needs_analyze = pytest.mark.skipif(not ANALYZE, reason="no systemd-analyze on this machine: install the package systemd")
+
+
+# How systemd prints words: in double quotes with escapes, or bare.
+WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|([^ \t]+)')
+ESCAPE = re.compile(r"\\(.)")
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return {"n": "\n", "t": "\t"}.get(match.group(1), match.group(1))
+
+
+def _words(text: str) -> list[str]:
+    return [ESCAPE.sub(_unescape, quoted or bare) for quoted, bare in WORD.findall(text)]
 
 
 def version() -> int:
@@ -59,15 +71,18 @@ def commands(units: dict[str, str]) -> dict[str, list[str]]:
         if heading:
             unit = heading.group(1)
         if "Command Line: " in line and unit in units:
-            # Written for a shell, with $ in double quotes; systemd itself turns the doubled dollar into one when it starts the program.
-            words = shlex.split(line.split("Command Line: ", 1)[1].replace("\\$", "$"))
-            found[unit] = [word.replace("$$", "$") for word in words]
+            # A doubled dollar becomes one when systemd starts the program.
+            found[unit] = [word.replace("$$", "$") for word in _words(line.split("Command Line: ", 1)[1])]
     assert set(found) == set(units), done.stdout[-2000:] + done.stderr[-2000:]
     return found
 
 
 def environment(text: str) -> dict[str, str]:
-    """Return the variables of an environment file as systemd reads it. Values with a dollar would be expanded here, so none may have one."""
+    """Return the variables of an environment file as systemd reads it.
+
+    The generator shares the parser of EnvironmentFile= but then expands dollars and refuses empty values: the text must have neither.
+    Variables of this machine's own environment.d come along.
+    """
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "environment.d" / "x.conf"
         path.parent.mkdir()
@@ -75,5 +90,5 @@ def environment(text: str) -> dict[str, str]:
         env = {"XDG_CONFIG_HOME": directory, "HOME": directory, "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
         done = subprocess.run([GENERATOR], env=env, capture_output=True, text=True, check=True, timeout=60)
     assert not done.stderr, done.stderr
-    rows = (line.partition("=") for line in done.stdout.splitlines())
-    return {name: "".join(shlex.split(value)) for name, _equals, value in rows}
+    rows = (line.partition("=") for line in done.stdout.split("\n"))
+    return {name: "".join(_words(value)) for name, _equals, value in rows}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -54,8 +55,8 @@ def test_able_machine() -> None:
         ({"disk_free_mb": 8999}, ["9000 MiB are needed below /var/cache/lab", "8999 MiB are free", "RAILYARD_CACHE"]),
     ],
 )
-def test_each_lack_is_told_with_its_cure(change: dict[str, object], words: list[str]) -> None:
-    (text,) = missing(replace(ABLE, **change), NEEDS)  # type: ignore[arg-type]
+def test_each_lack_is_told_with_its_cure(change: dict[str, Any], words: list[str]) -> None:
+    (text,) = missing(replace(ABLE, **change), NEEDS)
     assert [word for word in words if word not in text] == []
 
 

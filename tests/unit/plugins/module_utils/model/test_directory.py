@@ -56,7 +56,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda model: (model / "2.safetensors").unlink(), "2.safetensors is missing"),
     "empty": (lambda model: (model / "2.safetensors").write_bytes(b""), r"has no readable header \(0 bytes\)"),
     "a page of an error": (lambda model: (model / "2.safetensors").write_bytes(b"<html>404 Not Found</html>"), "has no readable header"),
-    "a pointer": (lambda model: (model / "2.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "has no readable header"),
+    "a pointer": (
+        lambda model: (model / "2.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n"),
+        "has no readable header",
+    ),
     "cut in its header": (lambda model: (model / "2.safetensors").write_bytes(struct.pack("<Q", 99) + b"{"), "has no readable header"),
     "a header that is not JSON": (header(b"{]"), "has a damaged header"),
     "a header that is a list": (header(b"[1]"), "has a damaged header"),

@@ -57,7 +57,8 @@ def test_the_weights_are_those_of_the_configuration(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "bits"), [(1.0, 0x3F80), (-2.0, 0xC000), (0.0, 0), (1.00390625, 0x3F80), (1.01171875, 0x3F82), (1.0078125, 0x3F81)],
+    ("value", "bits"),
+    [(1.0, 0x3F80), (-2.0, 0xC000), (0.0, 0), (1.00390625, 0x3F80), (1.01171875, 0x3F82), (1.0078125, 0x3F81)],
 )
 def test_bfloat16_rounds_to_nearest_even(value: float, bits: int) -> None:
     assert tiny._bfloat16(value) == struct.pack("<H", bits)

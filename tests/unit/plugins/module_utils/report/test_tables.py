@@ -39,4 +39,10 @@ def test_processes() -> None:
 
 
 def test_stages() -> None:
-    assert tables.stages({"Plan": 0.51, "Engine": 12.04}) == ["stage   seconds", "------  -------", "Plan        0.5", "Engine     12.0", "all        12.6"]
+    assert tables.stages({"Plan": 0.5, "Engine": 12.0}) == [
+        "stage   seconds",
+        "------  -------",
+        "Plan        0.5",
+        "Engine     12.0",
+        "all        12.5",
+    ]

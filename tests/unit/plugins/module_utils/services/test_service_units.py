@@ -41,14 +41,15 @@ def test_show(text: str, wanted: units.Unit) -> None:
 
 def test_a_systemctl_that_fails_is_quoted() -> None:
     refused = "System has not been booted with systemd as init system (PID 1). Can't operate.\n"
-    with pytest.raises(units.UnitError, match="systemctl show sglang-prefill-0.service: System has not been booted"):
+    with pytest.raises(units.UnitError, match=r"systemctl show sglang-prefill-0\.service: System has not been booted"):
         units.show(lambda words: (1, "", refused), NAME)
     with pytest.raises(units.UnitError, match=r"systemctl start a b failed \(5\): Unit a not found"):
         units.systemctl(lambda words: (5, "", "Unit a not found.\n"), "start", "a", "b")
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"), [("A=1\nB=x=y\n", {"A": "1", "B": "x=y"}), ("A=\n\nnoise\n", {"A": ""}), ("", {})],
+    ("text", "wanted"),
+    [("A=1\nB=x=y\n", {"A": "1", "B": "x=y"}), ("A=\n\nnoise\n", {"A": ""}), ("", {})],
 )
 def test_parse_show(text: str, wanted: dict[str, str]) -> None:
     assert units.parse_show(text) == wanted

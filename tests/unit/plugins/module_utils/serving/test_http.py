@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 
 import pytest
@@ -60,18 +61,18 @@ def test_timed_out() -> None:
     assert time.monotonic() - started < 5
 
 
+def hang_up(server: socket.socket) -> None:
+    connection, _address = server.accept()
+    connection.close()
+
+
 def test_a_connection_that_is_closed_has_a_reason() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(5)
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
 
-        def ask() -> http.Answer:
-            return http.request(open_url, url, 5)
-
-        import threading
-
-        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
-        answer = ask()
+        threading.Thread(target=hang_up, args=(server,), daemon=True).start()
+        answer = http.request(open_url, url, 5)
     assert answer.status == 0
     assert answer.error
 

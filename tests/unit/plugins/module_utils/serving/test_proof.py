@@ -29,7 +29,10 @@ def listed(*rows: dict[str, Any]) -> Answer:
         (listed(PREFILL, DECODE), []),
         (listed(DECODE, PREFILL), []),
         (listed(PREFILL), ["decode decode-0 http://203.0.113.110:30001 is not listed"]),
-        (listed(), ["prefill prefill-0 http://203.0.113.10:30000 is not listed", "decode decode-0 http://203.0.113.110:30001 is not listed"]),
+        (
+            listed(),
+            ["prefill prefill-0 http://203.0.113.10:30000 is not listed", "decode decode-0 http://203.0.113.110:30001 is not listed"],
+        ),
         (listed({**PREFILL, "is_healthy": False}, DECODE), ["prefill prefill-0 http://203.0.113.10:30000 is not healthy"]),
         (
             listed({**PREFILL, "worker_type": "decode"}, {**DECODE, "worker_type": "prefill"}),
@@ -38,7 +41,10 @@ def listed(*rows: dict[str, Any]) -> Answer:
                 "decode decode-0 http://203.0.113.110:30001 is listed as prefill",
             ],
         ),
-        (listed(PREFILL, DECODE, {**PREFILL, "url": "http://203.0.113.11:30000"}), ["http://203.0.113.11:30000 is listed, but not planned"]),
+        (
+            listed(PREFILL, DECODE, {**PREFILL, "url": "http://203.0.113.11:30000"}),
+            ["http://203.0.113.11:30000 is listed, but not planned"],
+        ),
         (Answer(503), ["/workers answered 503"]),
         (Answer(0, error="refused"), ["/workers answered refused"]),
         (Answer(200, "[]"), ["/workers answered 200"]),

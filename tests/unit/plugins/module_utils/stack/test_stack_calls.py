@@ -13,7 +13,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,18 +24,17 @@ TREE = ROOT / ".tree"
 
 
 def call(module: str, tmp_path: Path, check: bool = False, **arguments: Any) -> dict[str, Any]:
-    """Run a module in a process of its own, as a host does; return what it answers, with the seconds it took."""
+    """Run a module in a process of its own, as a host does; return what it answers."""
     path = tmp_path / "arguments.json"
     path.write_text(
         json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check, "_ansible_tmpdir": str(tmp_path)}}),
         encoding="utf-8",
     )
     command = [sys.executable, "-m", f"ansible_collections.railyard.sglang.plugins.modules.{module}", str(path)]
-    begin = time.monotonic()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [TREE, *sys.path]))}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.stdout, done.stderr
-    return {**json.loads(done.stdout), "elapsed": time.monotonic() - begin}
+    return dict(json.loads(done.stdout))
 
 
 def stack_arguments(tiny: Tiny, **keys: Any) -> dict[str, Any]:
@@ -55,18 +53,11 @@ def test_module_stack(tiny: Tiny, tmp_path: Path) -> None:
     assert again["missing_packages"] == []
 
 
-def test_module_stack_without_change_is_fast(tiny: Tiny, tmp_path: Path) -> None:
-    call("stack", tmp_path, **stack_arguments(tiny))
-    again = min(call("stack", tmp_path, **stack_arguments(tiny))["elapsed"] for _turn in range(3))
-    empty = min(call("stack", tmp_path, **stack_arguments(tiny, definitions=[]))["elapsed"] for _turn in range(3))
-    assert again - empty < 0.5
-
-
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"keep": 0}, "keep: 0 trees cannot be kept with delivery local. Fix: set it to 1 or more."),
-        ({"keep": 1, "delivery": "store"}, "Fix: set it to 2 or more."),
+        ({"keep": -1}, "keep: -1 trees cannot be kept with delivery local. Fix: set it to 0, which removes none, or to 2 or more."),
+        ({"keep": 1, "delivery": "store"}, "Fix: set it to 0, which removes none, or to 2 or more."),
         ({"names": ["other"]}, "names: no definition was given for other."),
         ({"wheels": "/nonexistent"}, "stack tiny-stack: the wheel directory /nonexistent is not on this host."),
         ({"delivery": "store", "builder_name": "r0"}, "run the stack stage on r0"),

@@ -1,0 +1,34 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters and their documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.railyard.sglang.plugins.filter import systemd
+
+FILTERS = systemd.FilterModule().filters()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("systemd_command", ["/bin/x", "--a", 1], "/bin/x \\\n  --a 1"),
+        ("systemd_environment", "a b", '"a b"'),
+        ("systemd_environment", 1.5, '"1.5"'),
+    ],
+)
+def test_filter(name: str, value: Any, wanted: str) -> None:
+    assert FILTERS[name](value) == wanted
+
+
+def test_each_filter_is_documented() -> None:
+    documents = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in Path(systemd.__file__).parent.glob("*.yml")}
+    assert set(documents) == set(FILTERS)
+    assert [row["DOCUMENTATION"]["name"] for row in documents.values()] == list(documents)
