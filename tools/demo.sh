@@ -33,8 +33,8 @@ together() { # name1 command1 name2 command2
   [ ${#failed[@]} -eq 0 ] || { say "failed: ${failed[*]}"; return 1; }
 }
 
-step 'operating system packages' tools/os_packages.sh
 be_able_to_become_root
+step 'operating system packages' tools/os_packages.sh
 step 'local tools' tools/bootstrap.sh runtime
 export PATH=$ROOT/.venv/bin:$ROOT/.venv-uv/bin:$PATH
 step 'wheels and lab hosts' together \

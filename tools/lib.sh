@@ -6,6 +6,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ROOT=$PWD
 : "${RAILYARD_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/railyard-sglang}"
 export ROOT RAILYARD_CACHE
+# A company's network may have a certificate authority of its own: the system's store knows it, the one that uv brings along does not.
+if [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ]; then
+  export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-1}
+fi
 # Colours are for people.
 [ -t 1 ] || export NO_COLOR=1
 
@@ -38,11 +42,11 @@ as_root() {
   fi
 }
 
-# The lab's hosts are started as root. Where that takes a password, sudo asks for it now, not in the middle.
+# The lab's hosts are started and reached as root, by sudo from processes of ansible-playbook that have no terminal: they cannot ask
+# for a password, and one given to sudo on this terminal does not count for them.
 be_able_to_become_root() {
-  if [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; then
-    say "the lab's hosts are started as root, by sudo:"
-    sudo -v || die "this needs root: run it as root, or as a user who may use sudo"
+  if [ "$(id -u)" -ne 0 ] && ! setsid --wait sudo -n true </dev/null 2>/dev/null; then
+    die "the lab's hosts are started as root: run the same command as root, or as a user who may use sudo without a password"
   fi
 }
 

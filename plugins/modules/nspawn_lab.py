@@ -197,11 +197,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.railyard.sglang.plugins.module_utils.lab.down import absent
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.errors import LabError
-from ansible_collections.railyard.sglang.plugins.module_utils.lab.lab import Lab, Outcome, Settings, bind_hosts
+from ansible_collections.railyard.sglang.plugins.module_utils.lab.lab import Lab
+from ansible_collections.railyard.sglang.plugins.module_utils.lab.outcome import Outcome
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.runner import run_command
+from ansible_collections.railyard.sglang.plugins.module_utils.lab.settings import Settings, bind_hosts
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.state import HostRecord, Paths
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.subnets import parse_network
+from ansible_collections.railyard.sglang.plugins.module_utils.lab.up import present
 
 
 def settings_from(params: dict[str, Any]) -> Settings:
@@ -225,7 +229,7 @@ def settings_from(params: dict[str, Any]) -> Settings:
 def apply(params: dict[str, Any], check: bool) -> Outcome:
     """Bring the lab to the state asked for. Raises LabError where that is impossible."""
     lab = Lab(Paths(Path(params["cache"]), params["name"]), run_command)
-    return lab.absent(check) if params["state"] == "absent" else lab.present(settings_from(params), check)
+    return absent(lab, check) if params["state"] == "absent" else present(lab, settings_from(params), check)
 
 
 def main() -> None:

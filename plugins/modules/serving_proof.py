@@ -118,7 +118,7 @@ def main() -> None:
         argument_spec={
             "router": {"type": "dict", "required": True},
             "prompt": {"type": "str", "default": "Say hello."},
-            "tokens": {"type": "int", "default": 16},
+            "tokens": {"type": "int", "default": 16, "no_log": False},
             "timeout": {"type": "int", "default": 120},
             "answer_timeout": {"type": "int", "default": 120},
         },

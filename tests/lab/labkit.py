@@ -128,6 +128,31 @@ class Run:
         return " ".join(self.output.split())
 
 
+def descendants(pid: int) -> list[int]:
+    """Return the processes below one, whatever group or session they are in."""
+    parents: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents.setdefault(int(words[1]), []).append(int(path.parent.name))
+    found: list[int] = []
+    front = [pid]
+    while front:
+        front = [child for parent in front for child in parents.get(parent, [])]
+        found += front
+    return found
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
 class Running:
     """A playbook run in a process group of its own, to be followed and interrupted."""
 
@@ -159,17 +184,30 @@ class Running:
             assert time.monotonic() < end, self.printed.read_text(encoding="utf-8")
             time.sleep(0.05)
 
-    def kill(self, number: int) -> int:
-        """Send a signal to the whole process group and return the exit status."""
-        os.killpg(self.process.pid, number)
-        return self.process.wait(60)
+    def interrupt(self) -> int:
+        """Press Ctrl-C, once more when nothing happens (ansible-core can hang when it was just forking), and return the exit status."""
+        family = descendants(self.process.pid)
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
+            os.killpg(self.process.pid, number)
+            try:
+                self.process.wait(15)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        _kill(family)
+        return self.process.wait(15)
+
+    def kill(self) -> int:
+        """Let the controller die: the run and all that it started, at once."""
+        _kill([self.process.pid, *descendants(self.process.pid)])
+        return self.process.wait(15)
 
     def result(self, seconds: float) -> Run:
         """Wait for the end; a run that takes longer is killed and fails the test."""
         try:
             rc = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.kill(signal.SIGKILL)
+            self.kill()
             raise
         return Run(rc, self.printed.read_text(encoding="utf-8"), time.monotonic() - self.started, self.events())
 
@@ -393,6 +431,7 @@ class Lab:
         self,
         path: str,
         body: Any = None,
+        *,
         timeout: float = 60,
         tokens: int = 0,
         seconds: float = 0,

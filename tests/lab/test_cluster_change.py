@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from labkit import Lab, Run, override
+from labkit import Lab, Run, Running, override
 
 pytestmark = pytest.mark.lab
 
@@ -164,21 +163,21 @@ def _done(name: str) -> Any:
 
 
 CUTS = {
-    "rank 0 is stopped, kill -9": (_done("Stop rank 0 of the instances that change"), signal.SIGKILL, 3),
-    "files are written, Ctrl-C": (_done("Install the unit and the files of each rank"), signal.SIGINT, 4),
-    "ranks are stopping, kill -9": (_task("Stop rank 0 of the instances that change"), signal.SIGKILL, 5),
-    "ranks are starting, Ctrl-C": (_task("Start the ranks"), signal.SIGINT, 6),
+    "rank 0 is stopped, kill -9": (_done("Stop rank 0 of the instances that change"), Running.kill, 3),
+    "files are written, Ctrl-C": (_done("Install the unit and the files of each rank"), Running.interrupt, 4),
+    "ranks are stopping, kill -9": (_task("Stop rank 0 of the instances that change"), Running.kill, 5),
+    "ranks are starting, Ctrl-C": (_task("Start the ranks"), Running.interrupt, 6),
 }
 
 
 @pytest.mark.parametrize("cut", [name if index == 0 else pytest.param(name, marks=pytest.mark.full) for index, name in enumerate(CUTS)])
 def test_a_controller_that_dies_leaves_what_the_same_command_finishes(cut: str, cluster: Lab, files: Path) -> None:
-    until, number, content = CUTS[cut]
-    wanted = edition(content, files)
+    until, end, number = CUTS[cut]
+    wanted = edition(number, files)
     others = {name: pid for name, pid in cluster.processes().items() if "decode" not in name}
     running = cluster.start(variables=wanted)
     running.until(until, 60)
-    assert running.kill(number) != 0
+    assert end(running) != 0
     run = cluster.converge(variables=wanted)
     assert set(run.changed) <= DECODE
     assert run.changed, "the first run was not cut short"

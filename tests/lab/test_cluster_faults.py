@@ -127,7 +127,8 @@ def test_unit_stops_in_finite_time_while_a_request_is_open(cluster: Lab) -> None
     assert asking.stdout.readline().startswith("data: "), "the first token has come"
     # A client that says nothing at all, besides.
     host, port = url.removeprefix("http://").rsplit(":", 1)
-    silent = cluster.background("r0", f"exec python3 -c 'import socket, time; s = socket.create_connection((\"{host}\", {port})); time.sleep(300)'")
+    connect = f"import socket, time; s = socket.create_connection(('{host}', {port})); time.sleep(300)"
+    silent = cluster.background("r0", python_command(base64.b64encode(connect.encode()).decode()))
     time.sleep(1)
     assert asking.poll() is None
     limit = float(cluster.show(rank["host"], rank["unit"], "TimeoutStopUSec")["TimeoutStopUSec"].removesuffix("s"))

@@ -29,15 +29,15 @@ def plain_server(pair: Lab) -> Iterator[str]:
     """A server without disaggregation on decode's host: the same environment, model and sizes."""
     rank = pair.rank("decode-0", 0)
     host = rank["host"]
-    words = [word for word in rank["argv"][4:]]
-    for option in ("--disaggregation-mode", "--disaggregation-bootstrap-port", "--port", "--nccl-port"):
-        if option in words:
-            place = words.index(option)
+    own = ("disaggregation", "port", "nccl-port")
+    words = list(rank["argv"][4:])
+    for place in reversed(range(len(words))):
+        if words[place].startswith("--") and words[place][2:].startswith(own):
             del words[place : place + 2]
-    arguments = {name: value for name, value in rank["arguments"].items() if not name.startswith("disaggregation") and name not in ("port", "nccl-port")}
-    pair.ssh(host, "install -m 0644 /dev/stdin /run/plain.yaml", stdin="".join(f"{name}: {json.dumps(value)}\n" for name, value in arguments.items()))
-    line = shlex.join(["sglang-env", "decode-0", "--", "python", "-m", "sglang.launch_server", "--config", "/run/plain.yaml", *words, "--port", str(PORT)])
-    pair.ssh(host, f"systemd-run --quiet --unit plain {line}")
+    lines = [f"{name}: {json.dumps(value)}\n" for name, value in rank["arguments"].items() if not name.startswith(own)]
+    pair.ssh(host, "install -m 0644 /dev/stdin /run/plain.yaml", stdin="".join(lines))
+    server = ["python", "-m", "sglang.launch_server", "--config", "/run/plain.yaml", *words, "--port", str(PORT)]
+    pair.ssh(host, "systemd-run --quiet --unit plain " + shlex.join(["sglang-env", "decode-0", "--", *server]))
     url = f"http://{rank['address']}:{PORT}"
     wait_until(lambda: pair.request("/health", url=url, host=host, timeout=25)["status"] == 200, 180, "the plain server")
     yield url

@@ -46,14 +46,14 @@ each_unit = pytest.mark.parametrize(("host", "path"), UNITS, ids=[host for host,
 
 def golden(host: str, path: str) -> Path:
     """Return the file of a rendered path. Its suffix keeps linters of units and YAML from taking it for one."""
-    return GOLDEN / host / f"{Path(path).name}.golden"
+    return GOLDEN / host / f"{path[1:]}.golden"
 
 
 @pytest.mark.parametrize(("host", "path"), CASES, ids=[f"{host}{path}" for host, path in CASES])
 def test_golden(rendered: Rendered, host: str, path: str) -> None:
     text, file = rendered.files(host)[path], golden(host, path)
     if os.environ.get("RAILYARD_GOLDEN") == "write":
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     wanted = file.read_text(encoding="utf-8") if file.exists() else ""
     rows = difflib.unified_diff(wanted.splitlines(), text.splitlines(), str(file.relative_to(ROOT)), f"rendered {host}:{path}", lineterm="")
@@ -62,7 +62,7 @@ def test_golden(rendered: Rendered, host: str, path: str) -> None:
 
 def test_nothing_else_is_written() -> None:
     kept = {golden(host, path) for host, path in CASES}
-    assert set(GOLDEN.glob("*/*")) == kept
+    assert {path for path in GOLDEN.glob("*/**/*") if path.is_file()} == kept
 
 
 def test_every_host_writes_what_is_golden_and_no_more(rendered: Rendered) -> None:
@@ -129,7 +129,8 @@ def test_the_service_runs_as_a_user_of_its_own(rendered: Rendered, host: str, pa
 def test_engine_units_stop_in_time_log_everything_and_leave_devices_usable(rendered: Rendered, host: str) -> None:
     lines = rendered.files(host)[PATHS[host][0]].splitlines()
     wanted = {
-        "Type=exec", "Restart=always", "StartLimitIntervalSec=0", "KillMode=mixed", "TimeoutStopSec=600", "LogRateLimitIntervalSec=0",
+        "Type=exec", "Restart=always", "StartLimitIntervalSec=0", "KillMode=mixed", "TimeoutStopSec=600",
+        "LogRateLimitIntervalSec=1s", "LogRateLimitBurst=10000000",
         "LimitMEMLOCK=infinity", "LimitNOFILE=1048576", "DevicePolicy=closed", "DeviceAllow=char-nvidia rw",
         "DeviceAllow=char-infiniband_verbs rw", "DeviceAllow=char-gdrdrv rw", "NoNewPrivileges=yes", "ProtectSystem=strict",
     }  # fmt: skip

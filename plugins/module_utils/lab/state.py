@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -178,6 +179,15 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
         os.fchmod(file.fileno(), mode)
         file.write(text)
     temporary.replace(path)
+
+
+def make_directories(directory: Path, owner: int) -> None:
+    """Make a directory and those above it that are missing, all for one user, who may be making the same at the same time."""
+    for each in reversed([directory, *directory.parents]):
+        if not each.exists():
+            with suppress(FileExistsError):
+                each.mkdir(mode=0o755)
+                os.chown(each, owner, -1)
 
 
 def register_entry(paths: Paths, record: Record) -> str:

@@ -11,6 +11,10 @@ for argument in "$@"; do
   fi
   before=$argument
 done
+if [ -z "$config" ]; then
+  echo "lab-ssh.sh: which lab? Two arguments are missing: -F <state directory of the lab>/ssh_config" >&2
+  exit 255
+fi
 if ! read -r namespace 2>/dev/null < "${config%/*}/namespace" || ! [ -e "$namespace" ]; then
   echo "The lab is not up (${config%/*}): start it with 'ansible-playbook -i inventory/lab playbooks/lab_up.yml'." >&2
   exit 255

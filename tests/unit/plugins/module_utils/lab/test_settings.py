@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.errors import LabError
-from ansible_collections.railyard.sglang.plugins.module_utils.lab.lab import Settings, bind_hosts, check_settings
+from ansible_collections.railyard.sglang.plugins.module_utils.lab.settings import Settings, bind_hosts, check_settings
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.state import Bind, HostRecord
 
 P0 = HostRecord("p0", "prefill", "198.51.100.10", "203.0.113.10")

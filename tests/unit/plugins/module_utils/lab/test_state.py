@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.lab.state import (
     default_cache,
     difference,
     load_record,
+    make_directories,
     networks_of_labs,
     parse_record,
     register_entry,
@@ -113,3 +115,15 @@ def test_other_labs_networks_are_taken_whatever_their_cache(tmp_path: Path) -> N
     found = networks_of_labs(tmp_path, except_for="lab")
     assert [str(each.network) for each in found] == ["198.51.100.0/24", "203.0.113.0/24"]
     assert "lab 'ci' (management_network, /two/lab/ci)" in found[0].user
+
+
+def test_directories_are_made_once_and_for_their_owner(tmp_path: Path) -> None:
+    for _attempt in range(2):
+        make_directories(tmp_path / "cache/lab", os.getuid())
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("cache", "cache/lab")] == [0o755, 0o755]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_directories_that_root_makes_are_the_owners(tmp_path: Path) -> None:
+    make_directories(tmp_path / "cache/lab", 65534)
+    assert [(tmp_path / name).stat().st_uid for name in ("", "cache", "cache/lab")] == [os.getuid(), 65534, 65534]

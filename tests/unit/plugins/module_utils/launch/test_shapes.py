@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import hypothesis
 from hypothesis import strategies as st
 
@@ -16,7 +14,7 @@ PLACE = ("--host", "--node-rank")
 
 
 @st.composite
-def shapes(draw: Any) -> dict[str, int]:
+def shapes(draw: st.DrawFn) -> dict[str, int]:
     """Pools of instances of 1 to 4 hosts with 1 to 4 GPUs each."""
     nodes = draw(st.integers(1, 4))
     return {
