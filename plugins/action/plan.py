@@ -12,7 +12,7 @@ from typing import Any
 from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, scope
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import CLUSTER, HOST
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.plan import build
@@ -65,6 +65,12 @@ class ActionModule(ActionBase):
         }
         try:
             plan = build(groups, hostvars, self._reader(task_vars))
+            scope.check(
+                plan,
+                [str(host) for host in task_vars.get("ansible_play_hosts_all", [])],
+                [str(tag) for tag in task_vars.get("ansible_run_tags", ["all"])],
+                [str(tag) for tag in task_vars.get("ansible_skip_tags", [])],
+            )
         except PlanError as error:
             return {**result, "failed": True, **self._refusal(error, task_vars)}
         return {**result, "changed": False, "plan": plan}
@@ -72,8 +78,8 @@ class ActionModule(ActionBase):
     def _reader(self, task_vars: dict[str, Any]) -> Any:
         base = pathlib.Path(str(task_vars.get("inventory_dir") or self._loader.get_basedir()))
 
-        def read(path: str) -> str:
-            return (base / pathlib.Path(path).expanduser()).read_text(encoding="utf-8")
+        def read(path: str) -> bytes:
+            return (base / pathlib.Path(path).expanduser()).read_bytes()
 
         return read
 

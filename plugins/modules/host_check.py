@@ -53,7 +53,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={"plan": {"type": "dict", "required": True}}, supports_check_mode=True)
     plan = module.params["plan"]
-    host = read(module.run_command)
+    host = read(module.run_command, cluster=plan.get("cluster", ""))
     problems = check(plan, host)
     result = {"changed": False, "problems": problems, "addresses": host.addresses}
     if problems:

@@ -47,8 +47,17 @@ options:
         description: Whether the service reads the file only when it starts.
         type: bool
         default: true
+      comments:
+        description: Whether lines that begin with C(#) are comments, whose change asks for no restart.
+        type: bool
+        default: false
+      encoding:
+        description: Whether O(files[].content) is the text itself or Base64 of the bytes.
+        type: str
+        choices: [text, base64]
+        default: text
       sha256:
-        description: SHA-256 that the text must have, so that every rank holds the bytes that the plan has seen.
+        description: SHA-256 that the content must have, so that every rank holds the bytes that the plan has seen.
         type: str
         default: ''
       reload:
@@ -69,25 +78,10 @@ options:
     description: Targets of O(links) that are known already, by link. Makes check mode exact when the stack would change in the same run.
     type: dict
     default: {}
-  cluster:
-    description: Name of the cluster, found in the unit's mark.
+  user:
+    description: User that the service runs as; one of O(files) below C(/etc/sysusers.d) creates it when it is not there.
     type: str
-    required: true
-  role:
-    description: What kind of service it is, found in the unit's mark.
-    type: str
-    choices: [engine, router]
-    required: true
-  planned:
-    description: All units of this cluster and role on this host. Others that carry the mark are returned in RV(stale).
-    type: list
-    elements: str
-    default: []
-  allow_restart:
-    description:
-      - Whether a unit that runs may be restarted. Without it the module fails before it changes anything when a restart would be needed.
-    type: bool
-    default: false
+    default: ''
 author:
   - railyard.sglang contributors (@railyard)
 """
@@ -96,8 +90,6 @@ EXAMPLES = r"""
 - name: Install the service of one rank
   railyard.sglang.service_unit:
     name: sglang-prefill-0.service
-    cluster: lab
-    role: engine
     files:
       - path: /etc/systemd/system/sglang-prefill-0.service
         content: "{{ lookup('ansible.builtin.template', 'unit.service.j2') }}"
@@ -108,8 +100,16 @@ unit:
   description: Name of the unit.
   returned: always
   type: str
+needed:
+  description: Whether anything differs from what is wanted; equal to RV(changed), but not touched by C(changed_when).
+  returned: always
+  type: bool
+up:
+  description: Whether a main process runs.
+  returned: always
+  type: bool
 action:
-  description: What the service needs.
+  description: What the service needs, V(none), V(start) or V(restart).
   returned: always
   type: str
   sample: restart
@@ -117,23 +117,20 @@ reason:
   description: Why.
   returned: always
   type: str
-stale:
-  description: Units of an earlier plan that the present one does not hold.
-  returned: always
-  type: list
-  elements: str
 config_id:
   description: Identity of everything that the service reads when it starts.
   returned: always
   type: str
 """
 
+import base64
 import hashlib
 import os
+import pwd
 import re
 import shutil
 import tempfile
-from typing import Any, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -145,25 +142,59 @@ FILE = {
     "content": {"type": "str", "required": True},
     "mode": {"type": "str", "default": "0644"},
     "restart": {"type": "bool", "default": True},
+    "comments": {"type": "bool", "default": False},
+    "encoding": {"type": "str", "choices": ["text", "base64"], "default": "text"},
     "sha256": {"type": "str", "default": ""},
     "reload": {"type": "str", "default": ""},
 }
 
 
+def content(row: Dict[str, Any]) -> bytes:
+    """Return the bytes of one file of the parameters."""
+    text: str = row["content"]
+    return base64.b64decode(text) if row["encoding"] == "base64" else text.encode()
+
+
 def wanted_files(params: Any) -> Tuple[List[filesets.File], str]:
-    """Return the files that the parameters name, with the drop-in that identifies the configuration, and that identity."""
-    files = [filesets.File(row["path"], row["content"], int(row["mode"], 8), row["restart"], row["reload"]) for row in params["files"]]
-    identity = filesets.identity(files, params["links"], params["link_targets"])
-    path = f"{units.DIRECTORY}/{params['name']}.d/50-railyard.conf"
-    return [*files, filesets.File(path, units.drop_in(params["name"], identity))], identity
+    """Return the files that the parameters name, with those that identify the configuration, and that identity."""
+    files = [
+        filesets.File(row["path"], content(row), int(row["mode"], 8), row["restart"], row["comments"], row["reload"])
+        for row in params["files"]
+    ]
+    name = params["name"]
+    path = f"{units.DIRECTORY}/{name}.d/50-railyard.conf"
+    files.append(filesets.File(path, units.drop_in(name).encode(), comments=True))
+    read = [file for file in files if file.restart]
+    # The order of the digest: what has comments first, as the script has it.
+    read = [file for file in read if file.comments] + [file for file in read if not file.comments]
+    exact, commented = ([file.path for file in read if file.comments is flag] for flag in (False, True))
+    script = units.recorder(exact, commented, params["links"])
+    files.append(filesets.File(units.recorder_path(name), script.encode(), restart=False))
+    return files, filesets.identity(read, params["links"], params["link_targets"])
 
 
 def check_sums(module: AnsibleModule) -> None:
-    """Fail when a text is not the one that was planned."""
+    """Fail when a file is not the one that was planned."""
     for row in module.params["files"]:
-        found = hashlib.sha256(row["content"].encode()).hexdigest()
+        found = hashlib.sha256(content(row)).hexdigest()
         if row["sha256"] and row["sha256"] != found:
             module.fail_json(msg=f"{row['path']} has SHA-256 {found}, planned is {row['sha256']}. Fix: run the plan again")
+
+
+def check_owner(module: AnsibleModule, unit: bytes) -> None:
+    """Fail when a unit of that name belongs to somebody else."""
+    path = os.path.join(units.DIRECTORY, module.params["name"])
+    mine = units.MARK.search(unit.decode("utf-8", "replace"))
+    if mine is None or not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        theirs = units.MARK.search(stream.read())
+    if theirs is None or theirs.group("cluster") != mine.group("cluster"):
+        whose = f"cluster {theirs.group('cluster')}" if theirs else "somebody else"
+        module.fail_json(
+            msg=f"{path} belongs to {whose}, not to cluster {mine.group('cluster')}. Nothing was changed on this host. "
+            "Fix: correct the inventory's addresses or sglang_cluster, name the instance otherwise, or remove that unit"
+        )
 
 
 def verify(module: AnsibleModule, name: str, files: List[filesets.File]) -> None:
@@ -176,7 +207,7 @@ def verify(module: AnsibleModule, name: str, files: List[filesets.File]) -> None
     path = os.path.join(directory, name)
     # What the unit starts may come later in the same run: the program is checked by the stage that installs it.
     with open(path, "w", encoding="utf-8") as stream:
-        stream.write(PROGRAM.sub(r"\1/bin/true ", unit.content))
+        stream.write(PROGRAM.sub(r"\1/bin/true ", unit.content.decode()))
     rc, _out, err = module.run_command(["systemd-analyze", "verify", "--man=no", path])
     shutil.rmtree(directory)
     mine = [line.replace(path, unit.path) for line in err.splitlines() if name in line]
@@ -189,9 +220,11 @@ def write(module: AnsibleModule, change: filesets.Change) -> None:
     if change.after is None:
         os.unlink(change.path)
         return
+    if os.path.isdir(change.path):
+        shutil.rmtree(change.path)
     os.makedirs(os.path.dirname(change.path), mode=0o755, exist_ok=True)
     handle, path = tempfile.mkstemp(dir=module.tmpdir)
-    with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as stream:
+    with os.fdopen(handle, "wb") as stream:
         stream.write(change.after)
         stream.flush()
         os.fsync(stream.fileno())
@@ -200,17 +233,24 @@ def write(module: AnsibleModule, change: filesets.Change) -> None:
     os.chmod(change.path, change.mode)
 
 
+def lacks_user(name: str) -> bool:
+    """Whether a user is still to be created."""
+    try:
+        return bool(name) and pwd.getpwnam(name) is None
+    except KeyError:
+        return True
+
+
 def apply(module: AnsibleModule, files: List[filesets.File], changes: List[filesets.Change], unit: units.Unit) -> None:
-    """Write what differs and let systemd know."""
+    """Write what differs and let systemd know. What an interrupted run left undone is asked of the system, not of the changes."""
     by_path = {file.path: file for file in files}
     for change in changes:
         write(module, change)
-    for change in changes:
-        if change.path.startswith("/etc/sysusers.d/"):
-            rc, _out, err = module.run_command(["systemd-sysusers", change.path])
-            if rc != 0:
-                raise units.UnitError(f"systemd-sysusers {change.path}: {err.strip()}")
-    if any(change.path.startswith(units.DIRECTORY) for change in changes):
+    if lacks_user(module.params["user"]):
+        rc, _out, err = module.run_command(["systemd-sysusers"])
+        if rc != 0 or lacks_user(module.params["user"]):
+            raise units.UnitError(f"systemd-sysusers did not create user {module.params['user']}: {err.strip()}")
+    if unit.stale or any(change.path.startswith(units.DIRECTORY) for change in changes):
         units.systemctl(module.run_command, "daemon-reload")
     if not unit.enabled:
         units.systemctl(module.run_command, "enable", unit.name)
@@ -227,10 +267,7 @@ def main() -> None:
             "directories": {"type": "list", "elements": "path", "default": []},
             "links": {"type": "list", "elements": "path", "default": []},
             "link_targets": {"type": "dict", "default": {}},
-            "cluster": {"type": "str", "required": True},
-            "role": {"type": "str", "choices": ["engine", "router"], "required": True},
-            "planned": {"type": "list", "elements": "str", "default": []},
-            "allow_restart": {"type": "bool", "default": False},
+            "user": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -239,29 +276,23 @@ def main() -> None:
     params = module.params
     check_sums(module)
     files, identity = wanted_files(params)
+    check_owner(module, next((file.content for file in files if os.path.basename(file.path) == params["name"]), b""))
     try:
         changes = filesets.differences(files, params["directories"])
         unit = units.show(module.run_command, params["name"])
-        restarting = {file.path for file in files if file.restart} | {change.path for change in changes if change.after is None}
-        drifted = any(change.path in restarting and change.before != change.after for change in changes)
-        action, reason = units.decide(unit, identity, drifted)
+        reading = {file.path for file in files if file.restart}
+        action, reason = units.decide(unit, identity, any(change.path in reading for change in changes))
         result = {
-            "changed": bool(changes) or not unit.enabled,
+            "needed": bool(changes) or not unit.enabled or unit.stale or lacks_user(params["user"]),
             "unit": unit.name,
+            "up": unit.up,
             "action": action,
             "reason": reason,
             "config_id": identity,
-            "stale": units.stale(params["cluster"], params["role"], params["planned"]),
         }
         if module._diff:
             result["diff"] = [change.diff() for change in changes]
-        if action == "restart" and unit.up and not params["allow_restart"]:
-            paths = ", ".join(change.path for change in changes) or "what the stack's link names"
-            module.fail_json(
-                msg=f"{unit.name} is running and would be restarted: {reason} ({paths}). Nothing was changed on this host. "
-                "Fix: set sglang_allow_restart: true to consent to the interruption",
-                **result,
-            )
+        result["changed"] = result["needed"]
         if result["changed"]:
             verify(module, params["name"], files)
             if not module.check_mode:

@@ -118,8 +118,8 @@ class Run:
 
     def succeeded(self) -> Run:
         """Return itself, or fail the test with the output."""
-        assert self.rc == 0, self.output
-        assert self.recap, self.output
+        assert self.rc == 0, self.output[-4000:]
+        assert self.recap, self.output[-4000:]
         return self
 
     def refused(self) -> str:
@@ -415,7 +415,7 @@ class Lab:
         look = (
             "find /etc/sglang /etc/systemd/system /etc/sysusers.d /etc/systemd/journald.conf.d /usr/local/bin /opt/models "
             "-type f -exec sha256sum {} + 2>/dev/null | sort; "
-            "find /opt/sglang -maxdepth 1 -printf '%p %l\\n' 2>/dev/null | sort; "
+            "find /opt/sglang -maxdepth 1 -type l -printf '%p %l\\n' 2>/dev/null | sort; "
             "systemctl show --property Id,MainPID,UnitFileState 'sglang-*.service'"
         )
         return {host: self.ssh(host, look) for host in self.plan["hosts"]}

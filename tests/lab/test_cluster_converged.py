@@ -121,7 +121,7 @@ def test_shared_memory_is_usable_and_the_rest_is_not(cluster: Lab) -> None:
     assert cluster.ssh(host, "stat --format %s /dev/shm/probe; rm /dev/shm/probe") == str(32 * 2**20), "it is the host's own"
     inside(cluster, host, unit, "cd /var/lib/sglang && touch probe /var/cache/sglang/probe /tmp/probe && rm probe /var/cache/sglang/probe")
     assert cluster.run(host, "test -e /tmp/probe").returncode != 0, "/tmp is the unit's own"
-    for path in ("/etc/sglang/probe", "/opt/sglang/probe", "/opt/models/tiny/probe", "/usr/probe", "/root/probe", "/home/probe"):
+    for path in ("/etc/sglang/probe", "/opt/sglang/probe", "/opt/models/tiny/probe", "/usr/probe", "/root/probe", "/srv/probe"):
         assert "no" in inside(cluster, host, unit, f"touch {path} 2>/dev/null && echo yes || echo no"), path
 
 

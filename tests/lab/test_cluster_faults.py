@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import time
 
 import pytest
@@ -87,14 +88,31 @@ def test_port_that_somebody_holds(cluster: Lab) -> None:
     assert cluster.state() == before
 
 
-# Runs on the router's host: streams one chat, a line for each event.
-STREAM = r"""
-import json, sys, urllib.request
+# Runs on the router's host: streams two chats at once; says when both have begun, and how many tokens the first had at its end.
+STREAMS = r"""
+import json, sys, threading, urllib.request
 order = json.loads(sys.stdin.readline())
-request = urllib.request.Request(order["url"], json.dumps(order["body"]).encode(), {"Content-Type": "application/json"})
-with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=300) as answer:
-    for line in answer:
-        print(line.decode().strip(), flush=True)
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+begun = threading.Barrier(3)
+def ask(tokens, ends):
+    body = {**order["body"], "max_tokens": tokens, "stream": True, "stream_options": {"include_usage": True}}
+    request = urllib.request.Request(order["url"], json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with opener.open(request, timeout=300) as answer:
+        lines = iter(answer)
+        next(lines)
+        begun.wait(60)
+        for line in lines:
+            if line.startswith(b"data: {"):
+                ends.append((json.loads(line[6:]).get("usage") or {}).get("completion_tokens", 0))
+ends = [0]
+first, second = (threading.Thread(target=ask, args=(tokens, found), daemon=True) for tokens, found in zip(order["tokens"], (ends, [])))
+first.start()
+second.start()
+begun.wait(60)
+print("begun", flush=True)
+first.join(60)
+print(max(ends), flush=True)
+sys.stdin.readline()
 """
 WEIGHTS = "/opt/models/tiny/model.safetensors"
 
@@ -115,33 +133,39 @@ def test_model_file_that_is_cut_short(cluster: Lab) -> None:
     assert cluster.state() == whole
 
 
-def test_unit_stops_in_finite_time_while_a_request_is_open(cluster: Lab) -> None:
+def test_unit_stops_in_finite_time_while_requests_are_open(cluster: Lab) -> None:
     rank = cluster.rank("decode-0", 0)
-    url = rank["health_url"].removesuffix("/health")
-    body = cluster.chat_body(1900, stream=True)
-    asking = cluster.background("r0", python_command(base64.b64encode(STREAM.encode()).decode()))
-    assert asking.stdin is not None
-    assert asking.stdout is not None
-    asking.stdin.write(json.dumps({"url": cluster.router["url"] + "/v1/chat/completions", "body": body}) + "\n")
-    asking.stdin.close()
-    assert asking.stdout.readline().startswith("data: "), "the first token has come"
-    # A client that says nothing at all, besides.
-    host, port = url.removeprefix("http://").rsplit(":", 1)
-    connect = f"import socket, time; s = socket.create_connection(('{host}', {port})); time.sleep(300)"
+    host, unit, limit = rank["host"], rank["unit"], 8
+    assert cluster.show(host, unit, "TimeoutStopUSec") == {"TimeoutStopUSec": "30s"}
+    # The second request takes longer than that; a shorter time leaves no doubt.
+    shorter = f"/run/systemd/system/{unit}.d"
+    drop_in = shlex.quote(f"[Service]\nTimeoutStopSec={limit}\n")
+    cluster.ssh(host, f"mkdir -p {shorter} && printf {drop_in} > {shorter}/99.conf && systemctl daemon-reload")
+    short, long = 60, 1900
+    order = {"url": cluster.router["url"] + "/v1/chat/completions", "body": cluster.chat_body(), "tokens": [short, long]}
+    asking = cluster.background("r0", python_command(base64.b64encode(STREAMS.encode()).decode()))
+    # A client that connects and says nothing, besides.
+    address = rank["health_url"].removeprefix("http://").removesuffix("/health").split(":")
+    connect = f"import socket, time; s = socket.create_connection(('{address[0]}', {address[1]})); time.sleep(300)"
     silent = cluster.background("r0", python_command(base64.b64encode(connect.encode()).decode()))
-    time.sleep(1)
-    assert asking.poll() is None
-    limit = float(cluster.show(rank["host"], rank["unit"], "TimeoutStopUSec")["TimeoutStopUSec"].removesuffix("s"))
-    began = time.monotonic()
-    cluster.ssh(rank["host"], f"systemctl stop {rank['unit']}", seconds=limit + 60)
-    seconds = time.monotonic() - began
-    cluster.record("stop with an open request", round(seconds, 1))
-    assert seconds < limit + 10
-    asking.kill()
-    silent.kill()
-    asking.wait(20)
-    silent.wait(20)
-    assert cluster.pids(rank["host"], rank["unit"]) == [], "nothing of it is left"
-    # Run again, site.yml starts what is stopped and only that.
-    run = cluster.converge()
-    assert "d0" in run.changed
+    try:
+        assert asking.stdin is not None
+        assert asking.stdout is not None
+        asking.stdin.write(json.dumps(order) + "\n")
+        asking.stdin.flush()
+        assert asking.stdout.readline() == "begun\n"
+        began = time.monotonic()
+        cluster.ssh(host, f"systemctl stop {unit}", seconds=limit + 60)
+        seconds = round(time.monotonic() - began, 1)
+        whole = int(asking.stdout.readline())
+    finally:
+        for client in (asking, silent):
+            client.kill()
+            client.wait(20)
+        cluster.ssh(host, f"rm -r {shorter} && systemctl daemon-reload")
+    cluster.record("stop with open requests", {"seconds": seconds, "limit": limit, "tokens of the short one": whole})
+    assert seconds < limit + 5
+    assert whole == short, "a request that ends in time is let end"
+    assert cluster.pids(host, unit) == [], "nothing of it is left"
+    # Run again, site.yml starts what is stopped.
+    assert "d0" in cluster.converge().changed

@@ -60,3 +60,96 @@ def test_prefill_and_decode_answer_like_a_plain_server(name: str, pair: Lab, pla
     together = _tokens(pair, pair.router["url"], PROMPTS[name], count)
     assert together == _tokens(pair, plain, PROMPTS[name], count)
     assert len(together) == count
+
+
+# --- stacks
+
+
+def test_the_router_builds_its_stack_by_itself_and_runs_from_it(pair: Lab) -> None:
+    host, unit = pair.router["host"], pair.router["unit"]
+    before = pair.processes()
+    own = {**pair.variables, "stack_delivery": "local", "stack_store": "/opt/sglang/own"}
+    run = pair.play("--tags", "stack,router", "--limit", "router", variables=own).succeeded()
+    pair.record("router stack built on the host", round(run.seconds, 1))
+    assert set(run.changed) == {host}
+    target = pair.ssh(host, f"readlink -f /opt/sglang/{pair.router['stack']}")
+    assert target.startswith("/opt/sglang/own/")
+    pid = pair.show(host, unit, "MainPID")["MainPID"]
+    assert f"{target}/" in pair.ssh(host, f"cat /proc/{pid}/maps"), "the running router has its libraries from there"
+    assert pair.serving(30) > 0
+    after = pair.processes()
+    assert {name for name in after if after[name] != before[name]} == {f"{host} {unit}"}
+    again = pair.play("--tags", "stack,router", "--limit", "router", variables=own).succeeded()
+    assert again.changed == {}
+    # And back to the shared store.
+    assert set(pair.converge().changed) == {host}
+    assert pair.ssh(host, f"readlink -f /opt/sglang/{pair.router['stack']}").startswith("/opt/sglang/store/")
+
+
+def test_a_store_that_is_not_mounted_is_named(pair: Lab) -> None:
+    before = pair.state()
+    run = pair.play("--tags", "stack", "--limit", "p0", variables={**pair.variables, "stack_store": "/mnt/share"}, seconds=120)
+    run.refused()
+    assert set(run.failures) == {"p0"}
+    for words in ("/mnt/share", "r0"):
+        assert words in run.failures["p0"]
+    print(run.failures["p0"])
+    assert pair.state() == before
+
+
+def _refused_build(pair: Lab, store: str, **variables: str) -> str:
+    """Let the router's host build its stack where that cannot work; return the error. Nothing may be left of it."""
+    before = pair.state()
+    own = {**pair.variables, "stack_delivery": "local", "stack_store": store, **variables}
+    run = pair.play("--tags", "stack", "--limit", "router", variables=own)
+    run.refused()
+    assert set(run.failures) == {"r0"}
+    assert pair.state() == before, "the link still names the tree of before"
+    left = pair.ssh("r0", f"ls -A {store}").split()
+    assert [name for name in left if not name.endswith(".lock") and name != "filler"] == []
+    text = run.failures["r0"]
+    print(text)
+    assert "sglang-router-0.3.2" in text
+    assert "Fix: " in text
+    return text
+
+
+def test_a_damaged_wheel_is_named(pair: Lab) -> None:
+    pair.ssh("r0", "mkdir -p /root/wheels && cp /srv/wheels/* /root/wheels/ && ls /root/wheels/yarl-*.whl", seconds=120)
+    pair.ssh("r0", "printf x | dd of=$(ls /root/wheels/yarl-*.whl) bs=1 seek=5000 conv=notrunc status=none")
+    text = _refused_build(pair, "/opt/sglang/damaged", stack_wheels="/root/wheels")
+    pair.ssh("r0", "rm -r /root/wheels")
+    assert "yarl-" in text
+
+
+@pytest.mark.parametrize("filled", ["before", "during"])
+def test_a_full_disk_is_named(filled: str, pair: Lab) -> None:
+    store = "/opt/sglang/small"
+    size = 30 if filled == "before" else 300
+    pair.ssh("r0", f"mkdir -p {store} && mount -t tmpfs -o size={size}m tmpfs {store}")
+    # Somebody else's file takes the rest as soon as the build has begun.
+    fill = f"until ls -A {store} | grep -v lock; do sleep 0.02; done; dd if=/dev/zero of={store}/filler bs=1M"
+    other = pair.background("r0", fill) if filled == "during" else None
+    try:
+        text = _refused_build(pair, store)
+    finally:
+        if other is not None:
+            other.kill()
+            other.wait(20)
+        pair.ssh("r0", f"umount {store} && rmdir {store}")
+    assert store in text
+    assert "free " in text.lower()
+
+
+@pytest.mark.full
+def test_an_engine_host_builds_its_stack_by_itself_and_runs_from_it(pair: Lab) -> None:
+    rank = pair.rank("decode-0", 0)
+    host = rank["host"]
+    own = {**pair.variables, "stack_delivery": "local", "stack_store": "/opt/sglang/own"}
+    run = pair.play("--tags", "stack,engine,verify", "--limit", host, variables=own, seconds=900).succeeded()
+    pair.record("engine stack built on the host", round(run.seconds, 1))
+    target = pair.ssh(host, f"readlink -f /opt/sglang/{rank['stack']}")
+    assert target.startswith("/opt/sglang/own/")
+    pid = pair.show(host, rank["unit"], "MainPID")["MainPID"]
+    assert f"{target}/" in pair.ssh(host, f"cat /proc/{pid}/maps")
+    assert pair.serving(60) > 0

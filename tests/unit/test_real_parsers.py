@@ -54,8 +54,10 @@ def parse(program: str, argvs: Sequence[list[str]], start: Sequence[list[str]] =
     """Return what the real parser of a program makes of argument vectors."""
     asked = {"program": program, "least": LEAST[program], "parse": list(argvs), "start": list(start)}
     command = [PYTHONS[program], str(ROOT / "tests/unit/support/parse_arguments.py")]
-    done = subprocess.run(command, input=json.dumps(asked), env=environment(), capture_output=True, text=True, check=False, timeout=300)
-    rows = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    done = subprocess.run(
+        command, input=json.dumps(asked), env=environment(), capture_output=True, encoding="utf-8", check=False, timeout=300
+    )
+    rows = [line for line in done.stdout.split("\n") if line.startswith("RESULT ")]
     assert rows, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     found: dict[str, Any] = json.loads(rows[0].removeprefix("RESULT "))
     return found

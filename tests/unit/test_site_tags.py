@@ -18,8 +18,9 @@ STAGES = ["preflight", "network", "rdma", "stack", "deepep", "model", "deepgemm"
 
 def list_tags(playbook: str, collections: Path, cwd: Path) -> set[str]:
     """Return the tags that `ansible-playbook --list-tags` prints for a playbook, without always and never."""
-    env = dict(os.environ, ANSIBLE_COLLECTIONS_PATH=str(collections))
-    env.pop("PYTHONPATH", None)  # Ansible finds collections on it too
+    # Ansible finds collections on PYTHONPATH too, and ansible-test has settings of its own.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" and not name.startswith("ANSIBLE_")}
+    env["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
     command = ["ansible-playbook", "-i", "localhost,", playbook, "--list-tags"]
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Optional, Tuple
 
+from ansible_collections.railyard.sglang.plugins.module_utils.services.units import DIRECTORY, marked
+
 Runner = Callable[[List[str]], Tuple[int, str, str]]
 UNIT = re.compile(r"([\w.@\\-]+\.service)")
 LISTEN = "0A"
@@ -37,7 +39,10 @@ class Listener:
 
 @dataclass
 class Host:
-    """Facts of one host that preflight compares with the plan."""
+    """Facts of one host that preflight compares with the plan.
+
+    :ivar own_units: units that an earlier run installed for this cluster.
+    """
 
     addresses: Dict[str, str] = field(default_factory=dict)
     listeners: List[Listener] = field(default_factory=list)
@@ -47,6 +52,7 @@ class Host:
     systemd: bool = False
     shm_bytes: int = 0
     proxies: Dict[str, str] = field(default_factory=dict)
+    own_units: List[str] = field(default_factory=list)
 
 
 def _read(root: str, path: str) -> str:
@@ -139,10 +145,11 @@ def _shm_bytes(root: str) -> int:
     return status.f_bavail * status.f_frsize
 
 
-def read(run: Runner, root: str = "/") -> Host:
+def read(run: Runner, root: str = "/", cluster: str = "") -> Host:
     """Read the facts of a host; what cannot be read keeps its default.
 
     :param run: runs a command and returns its exit status, output and errors.
+    :param cluster: name of the cluster whose units are the host's own.
     """
     rc, out, _err = run(["ip", "-json", "address", "show"])
     addresses = parse_addresses(out) if rc == 0 else {}
@@ -156,6 +163,7 @@ def read(run: Runner, root: str = "/") -> Host:
         systemd=os.path.isdir(root.rstrip("/") + "/run/systemd/system"),
         shm_bytes=_shm_bytes(root),
         proxies=_proxies(manager) if rc == 0 else {},
+        own_units=sorted(marked(cluster, root.rstrip("/") + DIRECTORY)),
     )
 
 

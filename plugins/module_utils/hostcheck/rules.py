@@ -52,7 +52,8 @@ def _ports(plan: Dict[str, Any], host: Host) -> Iterator[Dict[str, str]]:
     for row in plan.get("ports") or []:
         number, variable = row["port"], row["variable"]
         held = owner(host, number)
-        if held is not None and held.unit != units[number]:
+        # A port of another unit of this cluster is free when that unit has been stopped, which the engine stage does first.
+        if held is not None and held.unit != units[number] and held.unit not in host.own_units:
             who = f"{held.command or 'a process'} (pid {held.pid}{', ' + held.unit if held.unit else ''})"
             yield problem(
                 "preflight.port-taken", f"port {number}, planned for {row['purpose']} of {units[number]}, is held by {who}",

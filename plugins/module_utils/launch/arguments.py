@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, files, flags
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, files, flags, refusals
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.topology import Instance
@@ -70,6 +70,7 @@ def operator(table: flags.FlagTable, layers: list[tuple[str, dict[str, Any]]], f
         checked = flags.resolve(table, unresolved, variable, findings)
         originals = {option.dest: value for key, value in given.items() if (option := table.find(str(key)))}
         for dest, value in refuse_typed(checked, TYPED, variable, findings).items():
+            refusals.argument(dest, value, variable, findings)
             merged[dest] = originals[dest] if files.is_reference(originals[dest]) else value
             if dest in files.PATH_ARGUMENTS and files.is_path(value) and not files.is_reference(originals[dest]):
                 findings.add(
@@ -163,6 +164,7 @@ def router(
     }
     given = flags.resolve(table, cluster.router["args"], "sglang_router.args", findings)
     for dest, value in refuse_typed(given, ROUTER_TYPED, "sglang_router.args", findings).items():
+        refusals.argument(dest, value, "sglang_router.args", findings)
         values[dest] = (value, "sglang_router.args")
     line: list[str] = []
     for dest, (value, _why) in values.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import files
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import files, refusals
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.stacks import EngineStack
@@ -18,7 +18,7 @@ NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def common(stack: str, root: str = "/opt/sglang") -> dict[str, tuple[str, str]]:
+def common(stack: str, root: str) -> dict[str, tuple[str, str]]:
     """Return the environment of any process of a stack."""
     return {
         "PATH": (f"{root}/{stack}/bin:{SYSTEM_PATH}", "programs of the stack first"),
@@ -31,7 +31,7 @@ def engine(instance: Instance, host: str, stack: EngineStack, cluster: Cluster) 
     """Return what the plan derives for one rank."""
     address = cluster.hosts[host]["sglang_fabric_address"]
     interface = cluster.hosts[host]["sglang_fabric_interface"]
-    derived = common(stack.name) | {
+    derived = common(stack.name, cluster.variables["sglang_root"]) | {
         "HOME": ("/var/lib/sglang", "caches of libraries that look nowhere else"),
         "XDG_CACHE_HOME": ("/var/cache/sglang", "writable under the unit's hardening"),
         "HF_HUB_OFFLINE": ("1", "the model is on the host: nothing is fetched while serving"),
@@ -58,6 +58,7 @@ def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings, with_
     for variable, given in layers:
         for name, value in given.items():
             where = f"{variable}.{name}"
+            refusals.variable(str(name), where, findings)
             if not NAME.match(str(name)):
                 findings.add("environment.name", where, "is not the name of an environment variable", "use letters, digits and _")
             elif isinstance(value, bool):

@@ -9,6 +9,7 @@ C(deepep-config: {file: deepep.json}); C({file: .}) is the directory itself.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import posixpath
@@ -21,8 +22,11 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings im
 PATH_ARGUMENTS = frozenset(
     {
         "chat_template",
+        "completion_template",
         "deepep_config",
         "disaggregation_ib_device",
+        "dllm_algorithm_config",
+        "ds_channel_config_path",
         "hicache_storage_backend_extra_config",
         "init_expert_location",
         "pdmux_config_path",
@@ -52,41 +56,58 @@ def directory(instance: str) -> str:
     return f"/etc/sglang/{instance}"
 
 
-def _text(name: str, entry: Any, variable: str, read: Callable[[str], str], findings: Findings) -> str | None:
+def _bytes(name: str, entry: Any, variable: str, read: Callable[[str], bytes], findings: Findings) -> bytes | None:
     where = f"{variable}.{name}"
     if not isinstance(entry, Mapping) or len({"content", "src"} & set(entry)) != 1 or len(entry) != 1:
         findings.add("file.entry", where, f"{entry!r} is not a file", "write {content: ...} or {src: PATH ON THE CONTROLLER}")
         return None
     if "content" in entry:
         content = entry["content"]
-        return content if isinstance(content, str) else json.dumps(content, indent=1, sort_keys=True) + "\n"
+        return (content if isinstance(content, str) else json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
     try:
         return read(str(entry["src"]))
-    except (OSError, UnicodeDecodeError) as error:
-        findings.add("file.source", where + ".src", f"cannot be read on the controller: {error}", "give the path of a readable text file")
+    except OSError as error:
+        findings.add("file.source", where + ".src", f"cannot be read on the controller: {error}", "give the path of a readable file")
         return None
 
 
-def render(
-    entries: Mapping[str, Any], instance: str, variable: str, read: Callable[[str], str], findings: Findings,
-) -> list[dict[str, str]]:
-    """Return the files of an instance, each with its path on the host, its text and its SHA-256.
+def _row(path: str, content: bytes) -> dict[str, str]:
+    try:
+        encoding, text = "text", content.decode()
+    except UnicodeDecodeError:
+        encoding, text = "base64", base64.b64encode(content).decode()
+    return {"path": path, "content": text, "encoding": encoding, "sha256": hashlib.sha256(content).hexdigest()}
 
-    :param read: returns the text of a path on the controller, or raises OSError.
+
+def render(
+    entries: Mapping[str, Any],
+    instance: str,
+    variable: str,
+    read: Callable[[str], bytes],
+    findings: Findings,
+) -> list[dict[str, str]]:
+    """Return the files of an instance, each with its path on the host, its content, how that is encoded, and its SHA-256.
+
+    :param read: returns the bytes of a path on the controller, or raises OSError.
     """
-    rendered = []
+    rendered: list[dict[str, str]] = []
     for name, entry in sorted(entries.items()):
         clean = posixpath.normpath(str(name))
-        if clean.startswith(("/", "..")) or clean == "." or clean.split("/")[0] in OWN:
+        if clean.startswith(("/", "..")) or clean == "." or clean.split("/")[0] in OWN or not clean.isprintable():
             findings.add(
-                "file.name", f"{variable}.{name}", "is not a name below the instance's directory",
+                "file.name",
+                f"{variable}.{name}",
+                "is not a name below the instance's directory",
                 f"use a relative name such as deepep.json, and not {' or '.join(OWN)}",
             )
             continue
-        text = _text(name, entry, variable, read, findings)
-        if text is not None:
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            rendered.append({"path": posixpath.join(directory(instance), clean), "content": text, "sha256": digest})
+        path = posixpath.join(directory(instance), clean)
+        clash = [row["path"] for row in rendered if path.startswith(row["path"] + "/")]
+        if clash:
+            findings.add("file.name-clash", f"{variable}.{name}", f"{clash[0]} is a file, so nothing can be below it", "rename one of them")
+        content = _bytes(name, entry, variable, read, findings)
+        if content is not None:
+            rendered.append(_row(path, content))
     return rendered
 
 

@@ -36,6 +36,7 @@ LAUNCH = {"args": Key(dict, {}), "env": Key(dict, {}), "files": Key(dict, {})}
 
 CLUSTER = {
     "sglang_cluster": Key(str, "cluster", pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*"),
+    "sglang_root": Key(str, "/opt/sglang", pattern=r"/[A-Za-z0-9._/-]+"),
     "sglang_stack": Key(str),
     "sglang_router_stack": Key(str),
     "sglang_model": Key(dict),
@@ -49,7 +50,7 @@ CLUSTER = {
     "sglang_router": Key(dict, {}),
 }
 MODEL = {
-    "path": Key(str),
+    "path": Key(str, pattern=r"/\S+"),
     "name": Key(str),
     "source": Key(str, "path", ("path", "tiny")),
     "checksum": Key(str, ""),

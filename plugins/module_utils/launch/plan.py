@@ -27,7 +27,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs impo
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.topology import Instance
 
 SCHEMA = 1
-ROOT = "/opt/sglang"
+# ProtectHome= and PrivateTmp= of the units hide these.
+HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")
 
 
 def digest(value: Any) -> str:
@@ -35,8 +36,8 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
-def _read(path: str) -> str:
-    return pathlib.Path(path).read_text(encoding="utf-8")
+def _read(path: str) -> bytes:
+    return pathlib.Path(path).read_bytes()
 
 
 def _stack(table: Mapping[str, Any], name: str, variable: str, findings: Findings) -> Any:
@@ -48,8 +49,9 @@ def _stack(table: Mapping[str, Any], name: str, variable: str, findings: Finding
 class _Planner:
     """Holds what every rank needs while the plan is being built."""
 
-    def __init__(self, cluster: Cluster, read: Callable[[str], str], findings: Findings) -> None:
+    def __init__(self, cluster: Cluster, read: Callable[[str], bytes], findings: Findings) -> None:
         self.cluster = cluster
+        self.root = cluster.variables["sglang_root"]
         self.read = read
         self.findings = findings
         self.engine = _stack(stacks.ENGINES, cluster.variables["sglang_stack"], "sglang_stack", findings)
@@ -58,7 +60,18 @@ class _Planner:
         self.table = flags.load(self.engine.flags)
         self.instances = topology.instances(cluster, findings)
         self.routers = topology.routers(cluster, findings)
+        self._check_model()
         findings.stop()
+
+    def _check_model(self) -> None:
+        path = self.cluster.model["path"]
+        if path.startswith(HIDDEN):
+            self.findings.add(
+                "model.path",
+                "sglang_model.path",
+                f"{path} is not visible to the units, which see no home directories and a /tmp of their own",
+                "put the model elsewhere, for example below /opt/models",
+            )
 
     def _layers(self, kind: str, instance: Instance, host: str | None = None) -> list[tuple[str, dict[str, Any]]]:
         pool, own = instance.launch[kind]
@@ -108,7 +121,8 @@ class _Planner:
             "unit": f"sglang-{instance.name}.service",
             "stack": self.engine.name,
             "device": self.engine.device,
-            "python": f"{ROOT}/{self.engine.name}/bin/python",
+            "python": f"{self.root}/{self.engine.name}/bin/python",
+            "stack_link": f"{self.root}/{self.engine.name}",
             "directory": directory,
             "argument_file": f"{directory}/arguments.yaml",
             "environment_file": f"{directory}/environment",
@@ -167,7 +181,7 @@ class _Planner:
         address = topology.management_address(cluster, host)
         table = flags.load(self.router_stack.flags)
         line, reasons = arguments.router(cluster, address, self.instances, table, self.findings)
-        common = {name: value for name, (value, _why) in environment.common(self.router_stack.name).items()}
+        common = {name: value for name, (value, _why) in environment.common(self.router_stack.name, self.root).items()}
         given = environment.operator([("sglang_router.env", cluster.router["env"])], self.findings, with_files=False)
         env = {name: str(value) for name, value in {**common, **given}.items() if value is not None}
         return {
@@ -175,7 +189,8 @@ class _Planner:
             "address": address,
             "unit": "sglang-router.service",
             "stack": self.router_stack.name,
-            "python": f"{ROOT}/{self.router_stack.name}/bin/python",
+            "python": f"{self.root}/{self.router_stack.name}/bin/python",
+            "stack_link": f"{self.root}/{self.router_stack.name}",
             "argv": ["-m", self.router_stack.module, *line],
             "environment": env,
             "environment_file": "/etc/sglang/router/environment",
@@ -201,10 +216,12 @@ class _Planner:
             "fabric_address": self.cluster.hosts[host]["sglang_fabric_address"],
             "fabric_interface": self.cluster.hosts[host]["sglang_fabric_interface"],
             "stacks": sorted({part["stack"] for part in [*ranks, *([router] if router else [])]}),
+            "root": self.root,
             "store_stacks": sorted({self.engine.name, self.router_stack.name}),
             "model": dict(self.cluster.model) if ranks else None,
             "ranks": ranks,
             "router": router,
+            "units": sorted(part["unit"] for part in [*ranks, *([router] if router else [])]),
             "ports": rows,
         }
 
@@ -228,7 +245,7 @@ class _Planner:
 
 
 def build(
-    groups: Mapping[str, list[str]], hostvars: Mapping[str, Mapping[str, Any]], read: Callable[[str], str] = _read,
+    groups: Mapping[str, list[str]], hostvars: Mapping[str, Mapping[str, Any]], read: Callable[[str], bytes] = _read,
 ) -> dict[str, Any]:
     """Compute the plan of an inventory.
 

@@ -1,12 +1,11 @@
 # Copyright: (c) 2026, railyard.sglang contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A set of text files that belongs to one service: what it should be, what is there, what differs."""
+"""A set of files that belongs to one service: what it should be, what is there, what differs."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence
@@ -18,13 +17,15 @@ class File:
 
     :ivar mode: permission bits.
     :ivar restart: whether the service reads it only when it starts, so that a change asks for a restart.
+    :ivar comments: whether lines that begin with # are comments, whose change asks for nothing.
     :ivar reload: a unit to restart when this file changes (for example systemd-journald.service), or an empty text.
     """
 
     path: str
-    content: str
+    content: bytes
     mode: int = 0o644
     restart: bool = True
+    comments: bool = False
     reload: str = ""
 
 
@@ -33,8 +34,8 @@ class Change:
     """A difference: C(before) is None where the file does not exist, C(after) is None where it must go."""
 
     path: str
-    before: Optional[str]
-    after: Optional[str]
+    before: Optional[bytes]
+    after: Optional[bytes]
     mode: int = 0o644
 
     def diff(self) -> Dict[str, str]:
@@ -42,16 +43,23 @@ class Change:
         return {
             "before_header": self.path,
             "after_header": self.path,
-            "before": self.before if self.before is not None else "",
-            "after": self.after if self.after is not None else "",
+            "before": _shown(self.before),
+            "after": _shown(self.after),
         }
 
 
-def _read(path: str) -> Optional[str]:
+def _shown(content: Optional[bytes]) -> str:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+        return (content or b"").decode()
+    except UnicodeDecodeError:
+        return f"({len(content or b'')} bytes, SHA-256 {hashlib.sha256(content or b'').hexdigest()})\n"
+
+
+def _read(path: str) -> Optional[bytes]:
+    try:
+        with open(path, "rb") as stream:
             return stream.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 
 
@@ -60,31 +68,40 @@ def _mode(path: str) -> int:
 
 
 def differences(wanted: Sequence[File], directories: Sequence[str] = ()) -> List[Change]:
-    """Return how the wanted files differ from those on disk.
+    """Return how the wanted files differ from those on disk, what must go first.
 
     :param directories: directories that hold nothing but wanted files; anything else in them must go.
     """
-    changes = []
-    for file in wanted:
-        before = _read(file.path)
-        if before != file.content or _mode(file.path) != file.mode:
-            changes.append(Change(file.path, before, file.content, file.mode))
     paths = {file.path for file in wanted}
+    changes = []
     for directory in directories:
         for parent, _names, files in os.walk(directory):
             for name in sorted(files):
                 path = os.path.join(parent, name)
                 if path not in paths:
                     changes.append(Change(path, _read(path), None))
+    for file in wanted:
+        before = _read(file.path)
+        if before != file.content or _mode(file.path) != file.mode:
+            changes.append(Change(file.path, before, file.content, file.mode))
     return changes
 
 
+def significant(file: File) -> bytes:
+    """Return the part of a file whose change means something: without comment lines where it has such."""
+    if not file.comments:
+        return file.content
+    return b"".join(line for line in file.content.splitlines(keepends=True) if not line.startswith(b"#"))
+
+
 def identity(wanted: Sequence[File], links: Sequence[str], roots: Dict[str, str]) -> str:
-    """Return one digest of everything that a service reads when it starts.
+    """Return one digest of everything that a service reads when it starts, as its unit records it at each start.
+
+    The text under the digest is made by the script of C(units.recorder): a SHA-256 and a path for each file, then each link's target.
 
     :param links: links whose target counts (the stack's).
     :param roots: targets already known, by link: what a run in check mode would make of them.
     """
-    rows: List[object] = [[file.path, file.content] for file in wanted if file.restart]
-    rows += [[link, roots.get(link) or os.path.realpath(link)] for link in links]
-    return hashlib.sha256(json.dumps(rows).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    lines = [f"{hashlib.sha256(significant(file)).hexdigest()}  - {file.path}\n" for file in wanted if file.restart]
+    lines += [os.path.realpath(roots.get(link) or link) + "\n" for link in links]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]

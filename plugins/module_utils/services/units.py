@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Sequence, Tuple
 
@@ -24,6 +25,7 @@ class Unit:
     """State of a unit.
 
     :ivar active: systemd's ActiveState.
+    :ivar stale: whether the unit's file is newer than what systemd has read.
     :ivar running_id: identity that its main process was started with, empty when unknown or not running.
     """
 
@@ -34,6 +36,7 @@ class Unit:
     enabled: bool
     main_pid: int
     restarts: int
+    stale: bool = False
     running_id: str = ""
 
     @property
@@ -63,7 +66,7 @@ def parse_show(text: str) -> Dict[str, str]:
 
 def show(run: Runner, name: str) -> Unit:
     """Return the state of a unit; one that does not exist has load state C(not-found)."""
-    names = "LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts"
+    names = "LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts,NeedDaemonReload"
     rc, out, err = run(["systemctl", "show", "--property", names, name])
     if rc != 0:
         raise UnitError(f"systemctl show {name}: {err.strip()}")
@@ -77,27 +80,49 @@ def show(run: Runner, name: str) -> Unit:
         enabled=values.get("UnitFileState", "") == "enabled",
         main_pid=pid,
         restarts=int(values.get("NRestarts") or 0),
-        running_id=_running_id(name) if pid else "",
+        stale=values.get("NeedDaemonReload", "") == "yes",
+        running_id=_running_id(name),
     )
 
 
-def drop_in(name: str, identity: str) -> str:
-    """Return the drop-in by which a unit records, at each start, the configuration that it starts with.
+def drop_in(name: str) -> str:
+    """Return the drop-in by which a unit records, at each start, what it starts with.
 
-    The environment of the process would not do: programs that set their title (setproctitle) overwrite it.
+    Hashing at the start, not at the writing, makes the record true even when a file was edited by hand in between. The environment of
+    the process would not do: programs that set their title (setproctitle) overwrite it.
     """
     directory = runtime_directory(name)
     return (
-        "# Managed by railyard.sglang. Records which configuration runs: the next run of site.yml restarts what differs.\n"
+        "# Managed by railyard.sglang. Records what the unit starts with: the next run of site.yml restarts what differs.\n"
         f"[Service]\nRuntimeDirectory={directory}\n"
-        f"ExecStartPre=/bin/sh -c 'echo {identity} > /run/{directory}/config-id'\n"
+        f"ExecStartPre=+/bin/sh {recorder_path(name)} /run/{directory}/config-id\n"
     )
 
 
-def decide(unit: Unit, wanted_id: str, drifted: bool) -> Tuple[str, str]:
+def recorder_path(name: str) -> str:
+    """Return where the script of C(recorder) lies."""
+    return f"{DIRECTORY}/{name}.d/railyard-record.sh"
+
+
+def recorder(exact: Sequence[str], commented: Sequence[str], links: Sequence[str]) -> str:
+    """Return the script that writes the digest of C(filesets.identity) into the file that is its argument.
+
+    :param exact: files of which every byte counts.
+    :param commented: files whose comment lines do not count; they come first.
+    """
+    lines = ["# Managed by railyard.sglang. Records what a unit starts with, see 50-railyard.conf beside it.", "{"]
+    for path in commented:
+        lines.append(f"  printf '%s %s\\n' \"$(sed '/^#/d' {shlex.quote(path)} | sha256sum)\" {shlex.quote(path)}")
+    for path in exact:
+        lines.append(f"  printf '%s %s\\n' \"$(sha256sum < {shlex.quote(path)})\" {shlex.quote(path)}")
+    lines += [f"  readlink -f {shlex.quote(link)}" for link in links]
+    return "\n".join([*lines, '} | sha256sum | cut -c 1-16 > "$1"', ""])
+
+
+def decide(unit: Unit, wanted_id: str, changed: bool) -> Tuple[str, str]:
     """Return what to do with a unit (V(none), V(start) or V(restart)) and why.
 
-    :param drifted: whether a file that it reads at start was found changed on the host.
+    :param changed: whether a file that it reads at start differs on the host. A unit that systemd is about to start again reads it then.
     """
     if unit.active in ("inactive", "failed", "") or unit.load == "not-found":
         return "start", f"it is {unit.active or 'not there'}"
@@ -105,23 +130,30 @@ def decide(unit: Unit, wanted_id: str, drifted: bool) -> Tuple[str, str]:
         return "start", "it is stopping"
     if unit.up and unit.running_id != wanted_id:
         return "restart", f"it runs configuration {unit.running_id or 'unknown'}, wanted is {wanted_id}"
-    if drifted:
-        return "restart", "a file that it reads at start was changed on the host"
+    if not unit.up and changed:
+        return "restart", f"it is {unit.active} and would start with another configuration than its instance"
     return "none", ""
 
 
-def stale(cluster: str, role: str, planned: Sequence[str], directory: str = DIRECTORY) -> List[str]:
-    """Return units that an earlier plan of this cluster installed for this role and the present one does not hold."""
-    found = []
+def marked(cluster: str, directory: str = DIRECTORY) -> Dict[str, str]:
+    """Return the units that this collection installed for a cluster on this host, each with its text."""
+    found = {}
     for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
         path = os.path.join(directory, name)
-        if not name.endswith(".service") or name in planned or not os.path.isfile(path):
+        if not name.endswith(".service") or not os.path.isfile(path):
             continue
         with open(path, encoding="utf-8", errors="replace") as stream:
-            mark = MARK.search(stream.read())
-        if mark and mark.group("cluster") == cluster and mark.group("role") == role:
-            found.append(name)
+            text = stream.read()
+        mark = MARK.search(text)
+        if mark and mark.group("cluster") == cluster:
+            found[name] = text
     return found
+
+
+def own_directory(text: str) -> str:
+    """Return the directory below /etc/sglang that a unit's environment file is in, or an empty text."""
+    place = re.search(r"^EnvironmentFile=(/etc/sglang/[^/\s]+)/[^/\s]+$", text, re.MULTILINE)
+    return place.group(1) if place else ""
 
 
 def systemctl(run: Runner, *words: str) -> None:

@@ -156,13 +156,18 @@ def disk_full(build: Build) -> StackError:
     return StackError(build.subject, problem, f"have {needed} MiB free there, or put stack_store on a larger disk")
 
 
+def check_disk(build: Build, output: str) -> None:
+    """Raise OSError if a program failed because the disk is full; then what it printed may be lost, too: it goes there."""
+    if is_disk_full(output) or free_mib(build.place.store) == 0:
+        raise OSError(28, "No space left on device", str(build.place.store))
+
+
 def uv(build: Build, program: Path, arguments: Sequence[str], what: str) -> None:
     """Run uv; raise StackError with what it said if it fails."""
     status, output = build.run([str(program), *arguments], UV_SECONDS)
     if status == 0:
         return
-    if is_disk_full(output):
-        raise OSError(28, "No space left on device", str(build.place.store))
+    check_disk(build, output)
     problem = f"uv could not {what} (status {status}): {' '.join(output.split())[-TAIL:]}"
     raise StackError(build.subject, problem, "see the cause in uv's message")
 
@@ -226,6 +231,7 @@ def compile_bytecode(build: Build) -> None:
     if is_disk_full(output):
         raise OSError(28, "No space left on device", str(build.place.store))
     if status not in (0, 1):
+        check_disk(build, output)
         problem = f"the bytecode could not be compiled (status {status}): {output[-TAIL:]}"
         raise StackError(build.subject, problem, "see the message of compileall")
 
@@ -234,8 +240,7 @@ def judge_import(build: Build, check: ImportCheck, status: int, output: str) -> 
     """Return the version that an import check found; raise StackError if it failed or is not the locked one."""
     lines = output.strip().splitlines()
     if status != 0:
-        if is_disk_full(output):
-            raise OSError(28, "No space left on device", str(build.place.store))
+        check_disk(build, output)
         library = re.search(r"(lib\S+\.so[.\d]*): cannot open shared object file", output)
         fix = "install the package of that library" if library else "see the message of Python"
         problem = f"{check.module} does not import (status {status}): {' '.join(' '.join(lines[-4:]).split())[-TAIL:]}"

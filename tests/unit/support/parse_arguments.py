@@ -47,8 +47,9 @@ def main() -> None:
         if hasattr(settings, "check_server_args"):
             settings.check_server_args()
         found["started"].append(dataclasses.asdict(settings))
-    sys.stderr.flush()
-    sys.stdout.write("\nRESULT " + json.dumps(found, default=repr) + "\n")
+    # A text that is not Unicode (half of a pair) must not look whole on the other side.
+    text = "\nRESULT " + json.dumps(found, default=repr, ensure_ascii=False) + "\n"
+    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
 
 
 if __name__ == "__main__":

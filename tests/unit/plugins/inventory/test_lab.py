@@ -63,7 +63,7 @@ def record_lab(tmp_path: Path, **change: Any) -> Paths:
 
 def test_default_lab(tmp_path: Path) -> None:
     found = variables(tmp_path)
-    groups = {name: group for name, (group, _) in found["hosts"].items()}
+    groups = {name: group for name, (group, _variables) in found["hosts"].items()}
     assert groups == {"p0": "prefill", "p1": "prefill", "d0": "decode", "d1": "decode", "r0": "router"}
     shared = found["all"]
     assert shared["lab_nodes_per_instance"] == 2
@@ -137,7 +137,8 @@ def ansible_inventory(path: Path, **environment: str) -> subprocess.CompletedPro
     command = [sys.executable, "-m", "ansible", "inventory", "-i", str(path), "--list"]
     (path.parent / "ansible.cfg").touch()
     variables = {
-        **os.environ,
+        # ansible-test has settings of its own, and half an ansible on PYTHONPATH.
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH" and not name.startswith("ANSIBLE_")},
         "RAILYARD_CACHE": str(path.parent),
         "ANSIBLE_CONFIG": str(path.parent / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(Path(next(iter(ansible_collections.__path__))).parent),

@@ -79,9 +79,22 @@ def test_files_are_written_whole_with_their_mode_and_removed(module: AnsibleModu
     assert not path.exists()
 
 
-def test_wanted_files_hold_the_drop_in_with_their_identity() -> None:
-    row = {"path": PATH, "content": GOOD, "mode": "0600", "restart": True, "reload": ""}
-    files, identity = service_unit.wanted_files({"name": UNIT, "files": [row], "links": [], "link_targets": {}})
-    assert files[0] == filesets.File(PATH, GOOD, 0o600)
-    assert files[1] == filesets.File(f"{PATH}.d/50-railyard.conf", units.drop_in(UNIT, identity))
-    assert f"echo {identity} >" in files[1].content
+def test_wanted_files_hold_what_records_their_identity() -> None:
+    rows = [
+        {"path": PATH, "content": GOOD, "mode": "0600", "restart": True, "reload": ""},
+        {"path": "/etc/x", "content": "", "mode": "0644", "restart": False, "reload": "y.service"},
+    ]
+    files, identity = service_unit.wanted_files({"name": UNIT, "files": rows, "links": ["/opt/x"], "link_targets": {"/opt/x": "/opt/y"}})
+    drop_in, listed = f"{PATH}.d/50-railyard.conf", f"{PATH}.d/railyard.files"
+    assert files == [
+        filesets.File(PATH, GOOD, 0o600),
+        filesets.File("/etc/x", "", 0o644, restart=False, reload="y.service"),
+        filesets.File(drop_in, units.drop_in(UNIT, ["/opt/x"])),
+        filesets.File(listed, f"{PATH}\n{drop_in}\n{listed}\n"),
+    ]
+    assert identity == filesets.identity(files, ["/opt/x"], {"/opt/x": "/opt/y"})
+
+
+@pytest.mark.parametrize(("name", "lacking"), [("", False), ("root", False), ("railyard-no-such-user", True)])
+def test_lacks_user(name: str, lacking: bool) -> None:
+    assert service_unit.lacks_user(name) is lacking

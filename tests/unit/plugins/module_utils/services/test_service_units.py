@@ -5,23 +5,26 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.services import units
+from ansible_collections.railyard.sglang.plugins.module_utils.services import filesets, units
+from ansible_collections.railyard.sglang.plugins.module_utils.services.filesets import File
+from ansible_collections.railyard.sglang.tests.unit.support.systemd import commands, needs_manager
 
 NAME = "sglang-prefill-0.service"
 # systemctl show of systemd 252.
-RUNNING = "MainPID=412\nNRestarts=0\nLoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\n"
+RUNNING = "NeedDaemonReload=no\nMainPID=412\nNRestarts=0\nLoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\n"
 ABSENT = "MainPID=0\nNRestarts=0\nLoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\n"
 CRASHED = "MainPID=0\nNRestarts=7\nLoadState=loaded\nActiveState=activating\nSubState=auto-restart\nUnitFileState=enabled\n"
-BROKEN = "LoadState=bad-setting\nActiveState=inactive\nSubState=dead\nUnitFileState=disabled\n"
+BROKEN = "NeedDaemonReload=yes\nLoadState=bad-setting\nActiveState=inactive\nSubState=dead\nUnitFileState=disabled\n"
 
 
 def unit(active: str = "active", pid: int = 412, running: str = "aa", load: str = "loaded") -> units.Unit:
-    return units.Unit(NAME, load, active, "", True, pid, 0, running)
+    return units.Unit(NAME, load, active, "", True, pid, 0, running_id=running)
 
 
 @pytest.mark.parametrize(
@@ -30,13 +33,15 @@ def unit(active: str = "active", pid: int = 412, running: str = "aa", load: str 
         (RUNNING, units.Unit(NAME, "loaded", "active", "running", True, 412, 0)),
         (ABSENT, units.Unit(NAME, "not-found", "inactive", "dead", False, 0, 0)),
         (CRASHED, units.Unit(NAME, "loaded", "activating", "auto-restart", True, 0, 7)),
-        (BROKEN, units.Unit(NAME, "bad-setting", "inactive", "dead", False, 0, 0)),
+        (BROKEN, units.Unit(NAME, "bad-setting", "inactive", "dead", False, 0, 0, stale=True)),
     ],
 )
 def test_show(text: str, wanted: units.Unit) -> None:
     asked = []
     assert units.show(lambda words: (asked.append(words), (0, text, ""))[1], NAME) == wanted
-    assert asked == [["systemctl", "show", "--property", "LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts", NAME]]
+    assert asked == [
+        ["systemctl", "show", "--property", "LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts,NeedDaemonReload", NAME]
+    ]
 
 
 def test_a_systemctl_that_fails_is_quoted() -> None:
@@ -56,27 +61,24 @@ def test_parse_show(text: str, wanted: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "drifted", "action", "reason"),
+    ("state", "action", "reason"),
     [
-        (unit(), False, "none", ""),
-        (unit(), True, "restart", "was changed on the host"),
-        (unit(running="bb"), False, "restart", "it runs configuration bb, wanted is aa"),
-        (unit(running=""), False, "restart", "it runs configuration unknown"),
-        (unit("reloading", running="bb"), False, "restart", "bb"),
-        (unit("inactive", 0, ""), False, "start", "it is inactive"),
-        (unit("inactive", 0, ""), True, "start", "it is inactive"),
-        (unit("failed", 0, ""), False, "start", "it is failed"),
-        (unit("", 0, ""), False, "start", "it is not there"),
-        (unit("inactive", 0, "", "not-found"), False, "start", "it is inactive"),
+        (unit(), "none", ""),
+        (unit(running="bb"), "restart", "it runs configuration bb, wanted is aa"),
+        (unit(running=""), "restart", "it runs configuration unknown"),
+        (unit("reloading", running="bb"), "restart", "bb"),
+        (unit("inactive", 0, ""), "start", "it is inactive"),
+        (unit("failed", 0, ""), "start", "it is failed"),
+        (unit("", 0, ""), "start", "it is not there"),
+        (unit("inactive", 0, "", "not-found"), "start", "it is inactive"),
         # A stop that a killed controller has left behind must not be taken for a service that runs.
-        (unit("deactivating", 412), False, "start", "it is stopping"),
+        (unit("deactivating", 412), "start", "it is stopping"),
         # systemd starts it by itself, with what is on disk then.
-        (unit("activating", 0, ""), False, "none", ""),
-        (unit("activating", 0, ""), True, "restart", "was changed on the host"),
+        (unit("activating", 0, ""), "none", ""),
     ],
 )
-def test_decide(state: units.Unit, drifted: bool, action: str, reason: str) -> None:
-    found, why = units.decide(state, "aa", drifted)
+def test_decide(state: units.Unit, action: str, reason: str) -> None:
+    found, why = units.decide(state, "aa")
     assert found == action
     assert reason in why
     assert bool(why) == (action != "none")
@@ -90,29 +92,65 @@ def test_up(active: str, pid: int, up: bool) -> None:
     assert unit(active, pid).up is up
 
 
-def test_the_drop_in_records_the_identity_where_show_reads_it() -> None:
-    text = units.drop_in(NAME, "0123456789abcdef")
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[File], links: list[str]) -> str:
+    """Run what the drop-in runs before each start, and return what it has recorded."""
+    monkeypatch.setattr(units, "DIRECTORY", str(tmp_path / "units"))
+    listed = Path(units.files_list(NAME))
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    listed.write_text("".join(file.path + "\n" for file in files if file.restart), encoding="utf-8")
+    for file in files:
+        Path(file.path).write_text(file.content, encoding="utf-8", errors="surrogateescape")
+    (command,) = re.findall(r"^ExecStartPre=\+/bin/sh -c '(.*)'$", units.drop_in(NAME, links), re.MULTILINE)
+    record = tmp_path / "config-id"
+    command = command.replace("$$", "$").replace("/run/railyard/sglang-prefill-0/config-id", str(record))
+    subprocess.run(["/bin/sh", "-c", command], check=True)
+    return record.read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.parametrize("links", [0, 1, 2])
+def test_what_a_unit_records_at_its_start_is_its_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: int) -> None:
+    (tmp_path / "store").mkdir()
+    names = [tmp_path / f"stack {number}".replace(" ", "-") for number in range(links)]
+    for name in names:
+        name.symlink_to(tmp_path / "store")
+    files = [
+        File(str(tmp_path / "a b"), "é\n"),
+        File(str(tmp_path / "c"), ""),
+        File(str(tmp_path / "d"), "x", restart=False),
+        File(str(tmp_path / "e"), "raw \udcff"),
+    ]
+    paths = [str(name) for name in names]
+    first = recorded(tmp_path, monkeypatch, files, paths)
+    assert first == filesets.identity(files, paths, {})
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    edited = [File(files[0].path, "by hand"), *files[1:]]
+    assert recorded(tmp_path, monkeypatch, edited, paths) == filesets.identity(edited, paths, {}) != first
+
+
+@needs_manager
+def test_systemd_takes_the_drop_in() -> None:
+    text = units.drop_in(NAME, ["/opt/sglang/stack"]) + "ExecStart=/bin/true\n"
     assert "RuntimeDirectory=railyard/sglang-prefill-0\n" in text
-    assert "ExecStartPre=/bin/sh -c 'echo 0123456789abcdef > /run/railyard/sglang-prefill-0/config-id'\n" in text
-    assert units.runtime_directory(NAME) == "railyard/sglang-prefill-0"
+    (words,) = commands({NAME: text.replace("ExecStartPre=+", "ExecStart=").replace("ExecStart=/bin/true\n", "")}).values()
+    assert words[:2] == ["/bin/sh", "-c"]
+    assert words[2].startswith('{ while IFS= read -r file; do sha256sum "$file"; done < /etc/systemd/system/sglang-prefill-0.service.d/')
+    assert words[2].endswith("; readlink -f /opt/sglang/stack; } | sha256sum | cut -c 1-16 > /run/railyard/sglang-prefill-0/config-id")
 
 
 MARK = "# railyard.sglang: unit of cluster {}, role {}\n[Service]\nExecStart=/bin/true\n"
 
 
 @pytest.mark.parametrize(
-    ("cluster", "role", "planned", "found"),
+    ("cluster", "found"),
     [
-        ("lab", "engine", [], ["sglang-old-0.service", "sglang-prefill-0.service"]),
-        ("lab", "engine", [NAME], ["sglang-old-0.service"]),
-        ("lab", "router", [], ["sglang-router.service"]),
-        ("lab", "router", ["sglang-router.service"], []),
-        ("other", "engine", [], ["sglang-decode-0.service"]),
-        ("la", "engine", [], []),
+        ("lab", ["sglang-old-0.service", "sglang-prefill-0.service", "sglang-router.service"]),
+        ("other", ["sglang-decode-0.service"]),
+        ("la", []),
+        ("", []),
     ],
 )
-def test_stale(tmp_path: Path, cluster: str, role: str, planned: list[str], found: list[str]) -> None:
-    texts: dict[str, Any] = {
+def test_marked(tmp_path: Path, cluster: str, found: list[str]) -> None:
+    texts = {
         "sglang-prefill-0.service": MARK.format("lab", "engine"),
         "sglang-old-0.service": MARK.format("lab", "engine"),
         "sglang-router.service": MARK.format("lab", "router"),
@@ -125,8 +163,23 @@ def test_stale(tmp_path: Path, cluster: str, role: str, planned: list[str], foun
         (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "sglang-old-0.service.d").mkdir()
     (tmp_path / "dangling.service").symlink_to(tmp_path / "nowhere")
-    assert units.stale(cluster, role, planned, str(tmp_path)) == found
+    assert units.marked(cluster, str(tmp_path)) == {name: texts[name] for name in found}
 
 
-def test_no_directory_no_stale_units(tmp_path: Path) -> None:
-    assert units.stale("lab", "engine", [], str(tmp_path / "none")) == []
+def test_no_directory_no_marked_units(tmp_path: Path) -> None:
+    assert units.marked("lab", str(tmp_path / "none")) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "directory"),
+    [
+        ("EnvironmentFile=/etc/sglang/prefill-0/environment", "/etc/sglang/prefill-0"),
+        ("EnvironmentFile=/etc/default/sglang", ""),
+        ("EnvironmentFile=/etc/sglang/environment", ""),
+        ("EnvironmentFile=/etc/sglang/../x/environment", ""),
+        ("#EnvironmentFile=/etc/sglang/prefill-0/environment", ""),
+        ("", ""),
+    ],
+)
+def test_own_directory(line: str, directory: str) -> None:
+    assert units.own_directory(f"[Service]\n{line}\nExecStart=/bin/true\n") == directory

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_stack import INSTALLER, MINOR, Tiny
 
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.fetch import Fetch, fetch
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.locks import parse_lock
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.wheels import local_target, sha256
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import INSTALLER, MINOR, Tiny
 
 
 @pytest.fixture(scope="session")

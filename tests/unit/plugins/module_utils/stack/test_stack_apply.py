@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_stack import Tiny, mounted, needs_root
 
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.apply import Options, Outcome, apply
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.build import Source
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.definition import parse_definition
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import complete_trees, link_target
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import Tiny, mounted, needs_root
 
 MACHINE = os.uname().machine
 NAME = "tiny-stack"

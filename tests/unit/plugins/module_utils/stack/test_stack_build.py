@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_stack import Tiny, mounted, needs_root
 
 from ansible_collections.railyard.sglang.plugins.module_utils.stack import build as building
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.build import build_tree
@@ -30,6 +29,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import
     surplus,
     switch_link,
 )
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import Tiny, mounted, needs_root
 
 
 def output(place: Place, program: str) -> str:

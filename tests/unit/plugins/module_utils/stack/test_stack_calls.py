@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_stack import FILES, ROOT, Tiny, make_wheel
 
-TREE = ROOT / ".tree"
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import FILES, ROOT, Tiny, make_wheel
+
+TREE = ROOT / ".tree" if (ROOT / ".tree").is_dir() else ROOT.parents[2]  # the latter in a copy of ansible-test
 
 
 def call(module: str, tmp_path: Path, check: bool = False, **arguments: Any) -> dict[str, Any]:
@@ -103,6 +104,7 @@ def test_lookup(tmp_path: Path) -> None:
         message = f"msg={{{{ query('railyard.sglang.stack_definition', {words}, paths=['{own}']) | map(attribute='kind') }}}}"
         command = [sys.executable, "-m", "ansible", "adhoc", "-i", "localhost,", "-c", "local", "localhost"]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(TREE), "ANSIBLE_HOME": str(tmp_path)}
+        environment.pop("PYTHONPATH", None)  # ansible-test's holds half an ansible
         command += ["-m", "ansible.builtin.debug", "-a", message]
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
@@ -175,14 +177,15 @@ def test_tool_writes_a_lock(tmp_path: Path, index: str) -> None:
     (stack / "packages.in").write_text("# pins\nBeta_Two==2.0\nalpha==1.0\nlocal==1.0+cpu\n", encoding="utf-8")
     (stack / "stack.yml").write_text('name: x\npython: ["3.11"]\nmachines: [x86_64]\npackages: 0\n', encoding="utf-8")
     command = [sys.executable, str(ROOT / "tools" / "lock_stack.py"), str(stack), "--index", index]
-    missing = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(TREE)}
+    missing = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert missing.returncode == 1
     assert "no usable wheel" in missing.stderr
     assert missing.stderr.strip().endswith("local==1.0+cpu")
     assert not (stack / "requirements.txt").exists()
 
     make_wheel(tmp_path, "local", "1.0+cpu", {"local.py": b""})
-    subprocess.run([*command, "--wheels", str(tmp_path)], check=True)
+    subprocess.run([*command, "--wheels", str(tmp_path)], check=True, env=environment)
     lines = (stack / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if not line.startswith("#")][:4] == [
         "alpha==1.0 \\",

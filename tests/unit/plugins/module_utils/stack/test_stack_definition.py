@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_stack import FILES, Tiny
 
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.definition import parse_definition, read_definition
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import FILES, Tiny
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_stack import MINOR, make_wheel, mounted, needs_root
 
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.fetch import (
@@ -27,6 +26,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.fetch import
 )
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.locks import Pin
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.wheels import Target, local_target, sha256
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import MINOR, make_wheel, mounted, needs_root
 
 NAMES = ("alpha", "beta", "gamma")
 

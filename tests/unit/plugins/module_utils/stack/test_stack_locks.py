@@ -9,11 +9,11 @@ import re
 
 import pytest
 import yaml
-from tiny_stack import FILES
 
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.definition import parse_definition, read_definition
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.locks import parse_lock
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import FILES
 
 DIGEST = "a" * 64
 STACKS = sorted(path.parent.name for path in FILES.glob("*/stack.yml"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_stack import make_wheel
 
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.locks import Pin
@@ -21,6 +20,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.wheels impor
     parse_wheel,
     sha256,
 )
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import make_wheel
 
 DEBIAN = Target(11, "x86_64", (2, 36))
 RHEL8 = Target(11, "x86_64", (2, 28))

@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator may not write yet: secrets, which would end in files and logs, and parallelism that the plan does not know."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
+
+SECRET_ARGUMENTS = frozenset(
+    {"api_key", "admin_api_key", "control_plane_api_keys", "oracle_password", "postgres_db_url", "redis_url"}
+)
+SECRET_NAME = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)", re.IGNORECASE)
+# Registration and ports are planned for attention TP = TP, one DP rank and one pipeline stage (sglang 0.5.8 disaggregation/common/conn.py).
+PARALLEL = {
+    "data_parallel_size": 1,
+    "enable_dp_attention": False,
+    "pipeline_parallel_size": 1,
+    "enable_nsa_prefill_context_parallel": False,
+}
+
+
+def argument(dest: str, value: Any, variable: str, findings: Findings) -> None:
+    """Report an argument that cannot be carried out safely or proven in this version."""
+    where = f"{variable}.{dest.replace('_', '-')}"
+    if dest in SECRET_ARGUMENTS and value:
+        findings.add(
+            "argument.secret", where, "is a secret, and arguments are readable in files, in process lists and in logs",
+            "leave it out: this version carries no secrets; keep the engines on a closed network",
+        )
+    elif dest in PARALLEL and value not in (None, PARALLEL[dest]):
+        findings.add(
+            "argument.not-planned", where, f"{value!r}: this version plans ports and registration for tensor parallelism only",
+            "leave it out, and use tp",
+        )
+
+
+def variable(name: str, where: str, findings: Findings) -> None:
+    """Report an environment variable that is a secret by its name."""
+    if SECRET_NAME.search(name):
+        findings.add(
+            "environment.secret", where, "is a secret by its name, and the environment is readable in files and in the plan",
+            "leave it out: this version carries no secrets",
+        )
