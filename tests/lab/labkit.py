@@ -29,6 +29,7 @@ CONTROLLER_ACTIONS = frozenset(
         "ansible.builtin.set_fact",
         "ansible.builtin.group_by",
         "ansible.builtin.debug",
+        "ansible.builtin.fail",
         "ansible.builtin.validate_argument_spec",
     }
 )

@@ -91,6 +91,21 @@ def test_hosts_without_variables(nowhere: Lab) -> None:
     assert run.on_hosts() == []
 
 
+def test_limit_that_cuts_an_instance(nowhere: Lab) -> None:
+    run = nowhere.play("--limit", "p0,d1,r0", seconds=60)
+    text = run.refused()
+    assert "--limit: leaves p1 out of prefill-0, which starts and stops as one" in text
+    assert "--limit: leaves d0 out of decode-0" in text
+    assert "Fix: --limit d0,d1" in text
+    assert run.on_hosts() == []
+
+
+def test_tag_that_is_no_stage(nowhere: Lab) -> None:
+    run = nowhere.play("--tags", "engines", seconds=60)
+    assert "engines is no stage" in run.refused()
+    assert run.on_hosts() == []
+
+
 def test_limit_that_matches_no_host(nowhere: Lab) -> None:
     run = nowhere.play("--limit", "nosuchhost", seconds=60)
     assert "nosuchhost" in run.refused()
