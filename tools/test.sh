@@ -13,7 +13,7 @@ if [ "${1:-}" = --full ]; then
 fi
 
 # The stages, in order. A new one is a name here and a function of that name.
-STAGES=(lint unit sanity units build wheels lab molecule)
+STAGES=(lint unit sanity units build wheels lab parsers molecule)
 lint() { tools/lint.sh; }
 unit() { run_pytest -n 2 tests/unit; }
 sanity() { tools/ansible_test.sh sanity; }
@@ -22,6 +22,20 @@ build() { run_pytest tests/integration; }
 wheels() { ansible-playbook playbooks/wheels.yml -e "wheels_directory=$RAILYARD_CACHE/wheels" -e "wheels_index=${WHEELS_INDEX:-}"; }
 lab() { be_able_to_become_root && run_pytest -m "$mark" tests/lab; }
 molecule() { be_able_to_become_root && tools/molecule.sh test --no-command-borders "${scenarios[@]}"; }
+
+# The real argument parsers, in the stacks that the lab's builder has left in the store. Nothing may be skipped here.
+tree() { # the newest finished tree of a stack
+  local marker
+  marker=$(find "$RAILYARD_CACHE/store" -mindepth 2 -maxdepth 2 -path "*/$1-????????????/.stack.json" -printf '%T@ %h\n' | sort -n | tail -n 1)
+  [ -n "$marker" ] || die "the store $RAILYARD_CACHE/store holds no finished $1: run stage lab first"
+  printf '%s' "${marker#* }"
+}
+parsers() {
+  local log=$ROOT/tests/output/parsers.log
+  RAILYARD_STACK_PYTHON=$(tree sglang-0.5.8-cpu)/bin/python RAILYARD_ROUTER_PYTHON=$(tree sglang-router-0.3.2)/bin/python \
+    run_pytest tests/unit/test_real_parsers.py | tee "$log"
+  ! grep -q skipped "$log" || die "tests of the real parsers were skipped"
+}
 
 results=$ROOT/tests/output/results
 run_pytest() { PYTHONPATH=$ROOT/.tree pytest --quiet --junit-xml="$results/$stage.xml" "$@"; }

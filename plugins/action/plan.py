@@ -35,13 +35,14 @@ def plain(value: Any) -> Any:
 
 
 def inventories(roots: list[pathlib.Path]) -> list[str]:
-    """Return the cluster inventories below the given directories, each as a path."""
+    """Return the inventories below the given directories: folders with a file in them, and single files."""
     found: dict[pathlib.Path, str] = {}
     for root in roots:
-        if root.is_dir():
-            for entry in sorted(root.iterdir()):
-                if entry.is_dir() and any(entry.glob("*.y*ml")):
-                    found.setdefault(entry.resolve(), str(entry))
+        for entry in sorted(root.iterdir()) if root.is_dir() else []:
+            if entry.name.startswith(".") or entry.suffix in (".md", ".orig", ".bak") or entry.name in ("group_vars", "host_vars"):
+                continue
+            if entry.is_file() or (entry.is_dir() and any(child.is_file() and child.suffix != ".md" for child in entry.iterdir())):
+                found.setdefault(entry.resolve(), str(entry))
     return list(found.values())
 
 

@@ -10,8 +10,8 @@ module: service_sweep
 short_description: Remove services of a cluster that its plan does not have any more
 version_added: 0.1.0
 description:
-  - Finds the units that this collection installed for the cluster on the host, by the mark in their first line, and removes those that are not
-    planned - stopped, disabled, with their drop-ins and their directory below C(/etc/sglang).
+  - Finds the units that this collection installed for the cluster on the host, by the mark in their first line, and removes those that
+    are not planned - stopped, disabled, with their drop-ins and their directory below C(/etc/sglang).
   - An instance that was renamed, moved to another host or taken away, and a router that moved, end this way.
 extends_documentation_fragment:
   - railyard.sglang.attributes

@@ -38,6 +38,7 @@ PATHS["r0"] = [
     "/etc/systemd/system/sglang-router.service",
     "/etc/sglang/router/environment",
     "/etc/sysusers.d/railyard-sglang-router.conf",
+    "/etc/systemd/journald.conf.d/railyard-sglang-router.conf",
 ]
 CASES = [(host, path) for host, paths in PATHS.items() for path in paths]
 UNITS = [(host, paths[0]) for host, paths in PATHS.items()]

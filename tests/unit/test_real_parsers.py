@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import arguments, flags
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import arguments, flags, refusals
 from ansible_collections.railyard.sglang.plugins.module_utils.model import tiny
 from ansible_collections.railyard.sglang.tests.unit.support import playbooks
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster
@@ -35,6 +35,7 @@ needs_engine = pytest.mark.skipif(not PYTHONS["engine"], reason="set RAILYARD_ST
 needs_router = pytest.mark.skipif(not PYTHONS["router"], reason="set RAILYARD_ROUTER_PYTHON to the Python of stack sglang-router-0.3.2")
 TABLES = {"engine": "sglang-0.5.8", "router": "sglang-router-0.3.2"}
 LEAST = {"engine": ["--model-path", "/m"], "router": []}
+REFUSED = refusals.SECRET_ARGUMENTS | set(refusals.PARALLEL)
 # Texts that YAML, a shell, argparse or systemd could take for something else.
 HARD = [
     "", "a\nb",
@@ -88,7 +89,7 @@ def values(table: flags.FlagTable, turn: int) -> dict[str, Any]:
     for index, (dest, option) in enumerate(sorted(table.options.items())):
         number = index + turn * 11
         text = HARD[number % len(HARD)]
-        if dest in typed or (option.kind == "other" and not option.nargs):
+        if dest in typed or dest in REFUSED or (option.kind == "other" and not option.nargs):
             continue
         if option.kind == "flag":
             found[dest] = True

@@ -15,6 +15,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.stacks impo
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.topology import Instance
 
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
+# Derived from the topology; another value would put the KV cache on another network. HOST_IP silently takes the place of an unset SGLANG_HOST_IP.
+TYPED = {"SGLANG_HOST_IP": "sglang_fabric_address", "HOST_IP": "sglang_fabric_address"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -61,6 +63,8 @@ def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings, with_
             refusals.variable(str(name), where, findings)
             if not NAME.match(str(name)):
                 findings.add("environment.name", where, "is not the name of an environment variable", "use letters, digits and _")
+            elif name in TYPED or str(name).startswith("RAILYARD_"):
+                findings.add("environment.typed", where, "is decided by the plan", f"set {TYPED.get(name, 'nothing')} instead")
             elif isinstance(value, bool):
                 findings.add(
                     "environment.value", where, f"{value} is a boolean, which programs read in many ways",

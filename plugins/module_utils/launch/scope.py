@@ -34,7 +34,8 @@ def check(plan: Mapping[str, Any], hosts: Collection[str], tags: Collection[str]
         findings.add("run.no-stage", "--tags", f"{', '.join(unknown)} is no stage", "the stages are " + ", ".join(STAGES))
     if not any(host in plan["hosts"] for host in hosts):
         findings.add(
-            "run.no-host", "--limit", f"none of {', '.join(sorted(hosts))} is in the plan", "the plan's hosts are " + ", ".join(plan["hosts"])
+            "run.no-host", "--limit", f"none of {', '.join(sorted(hosts))} is in the plan",
+            "the plan's hosts are " + ", ".join(plan["hosts"]),
         )
     if runs("engine", tags, skipped):
         for instance in plan["instances"]:

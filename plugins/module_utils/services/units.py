@@ -111,10 +111,8 @@ def recorder(exact: Sequence[str], commented: Sequence[str], links: Sequence[str
     :param commented: files whose comment lines do not count; they come first.
     """
     lines = ["# Managed by railyard.sglang. Records what a unit starts with, see 50-railyard.conf beside it.", "{"]
-    for path in commented:
-        lines.append(f"  printf '%s %s\\n' \"$(sed '/^#/d' {shlex.quote(path)} | sha256sum)\" {shlex.quote(path)}")
-    for path in exact:
-        lines.append(f"  printf '%s %s\\n' \"$(sha256sum < {shlex.quote(path)})\" {shlex.quote(path)}")
+    lines += [f"  printf '%s %s\\n' \"$(sed '/^#/d' {path} | sha256sum)\" {path}" for path in map(shlex.quote, commented)]
+    lines += [f"  printf '%s %s\\n' \"$(sha256sum < {path})\" {path}" for path in map(shlex.quote, exact)]
     lines += [f"  readlink -f {shlex.quote(link)}" for link in links]
     return "\n".join([*lines, '} | sha256sum | cut -c 1-16 > "$1"', ""])
 
@@ -152,7 +150,7 @@ def marked(cluster: str, directory: str = DIRECTORY) -> Dict[str, str]:
 
 def own_directory(text: str) -> str:
     """Return the directory below /etc/sglang that a unit's environment file is in, or an empty text."""
-    place = re.search(r"^EnvironmentFile=(/etc/sglang/[^/\s]+)/[^/\s]+$", text, re.MULTILINE)
+    place = re.search(r"^EnvironmentFile=(/etc/sglang/[a-z0-9][a-z0-9-]*)/[^/\s]+$", text, re.MULTILINE)
     return place.group(1) if place else ""
 
 

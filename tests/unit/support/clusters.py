@@ -14,10 +14,10 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import plan
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
 
 GONE = object()
-FILES = {"/controller/deepep.json": '{"num_sms": 24}\n'}
+FILES = {"/controller/deepep.json": b'{"num_sms": 24}\n', "/controller/map.pt": b"PK\x03\x04\xff\x00"}
 
 
-def read(path: str) -> str:
+def read(path: str) -> bytes:
     """Return a file of the controller."""
     try:
         return FILES[path]

@@ -48,9 +48,10 @@ def _recorded_role(directory: Path, name: str) -> None:
         if (ROOT / "roles" / name / part).exists():
             (role / part).symlink_to(ROOT / "roles" / name / part)
     tasks = yaml.safe_load((ROOT / "roles" / name / "tasks/main.yml").read_text(encoding="utf-8"))
-    (task,) = [task for task in tasks if MODULE in task]
+    task = next(task for task in tasks if MODULE in task)
     arguments = task.pop(MODULE)
-    task.pop("register")
+    for keyword in ("register", "check_mode", "diff", "changed_when"):
+        task.pop(keyword, None)
     task["vars"] = {**task.get("vars", {}), "recorded": arguments}
     target = f"{directory}/out/{{{{ record }}}}-{{{{ inventory_hostname }}}}-{{{{ recorded.name }}}}.json"
     task["ansible.builtin.copy"] = {"dest": target, "content": "{{ recorded | to_json }}", "mode": "0600"}

@@ -31,6 +31,14 @@ def make_module(tmp_path: Path) -> Iterator[AnsibleModule]:
         yield AnsibleModule(argument_spec={}, supports_check_mode=True)
 
 
+@pytest.fixture(name="directory")
+def make_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of units in the place of systemd's own."""
+    monkeypatch.setattr(units, "DIRECTORY", str(tmp_path / "system"))
+    (tmp_path / "system").mkdir()
+    return tmp_path / "system"
+
+
 def failure(function: Any, *arguments: Any) -> str:
     """Return the message that a function fails with, or an empty text."""
     output = io.StringIO()
@@ -51,7 +59,7 @@ def failure(function: Any, *arguments: Any) -> str:
     ],
 )
 def test_verify(module: AnsibleModule, text: str, message: str) -> None:
-    found = failure(service_unit.verify, module, UNIT, [filesets.File(PATH, text)])
+    found = failure(service_unit.verify, module, UNIT, [filesets.File(PATH, text.encode())])
     assert bool(found) == bool(message), found
     assert message in found
 
@@ -64,35 +72,75 @@ def test_the_unit_must_be_among_the_files(module: AnsibleModule) -> None:
     ("sha256", "good"), [("", True), ("2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881", True), ("0" * 64, False)]
 )
 def test_sums(module: AnsibleModule, sha256: str, good: bool) -> None:
-    module.params = {"files": [{"path": "/x", "content": "x", "sha256": sha256}]}
+    module.params = {"files": [{"path": "/x", "content": "x", "encoding": "text", "sha256": sha256}]}
     assert (failure(service_unit.check_sums, module) == "") is good
 
 
 def test_files_are_written_whole_with_their_mode_and_removed(module: AnsibleModule, tmp_path: Path) -> None:
     path = tmp_path / "etc" / "x"
-    service_unit.write(module, filesets.Change(str(path), None, "é\udcff\n", 0o640))
-    assert path.read_bytes() == "é".encode() + b"\xff\n"
-    assert path.stat().st_mode & 0o7777 == 0o640
-    service_unit.write(module, filesets.Change(str(path), "", "y", 0o755))
-    assert (path.read_text(encoding="utf-8"), path.stat().st_mode & 0o7777) == ("y", 0o755)
-    service_unit.write(module, filesets.Change(str(path), "y", None))
+    service_unit.write(module, filesets.Change(str(path), None, b"\xff\r\n", 0o640))
+    assert (path.read_bytes(), path.stat().st_mode & 0o7777) == (b"\xff\r\n", 0o640)
+    service_unit.write(module, filesets.Change(str(path), b"", b"y", 0o755))
+    assert (path.read_bytes(), path.stat().st_mode & 0o7777) == (b"y", 0o755)
+    service_unit.write(module, filesets.Change(str(path), b"y", None))
     assert not path.exists()
+    (path / "old").mkdir(parents=True)
+    service_unit.write(module, filesets.Change(str(path), None, b"z"))
+    assert path.read_bytes() == b"z"
+
+
+@pytest.mark.parametrize(("encoding", "text", "wanted"), [("text", "é", "é".encode()), ("base64", "/wA=", b"\xff\x00")])
+def test_content(encoding: str, text: str, wanted: bytes) -> None:
+    assert service_unit.content({"encoding": encoding, "content": text}) == wanted
+
+
+def row(path: str, text: str, **changes: Any) -> dict[str, Any]:
+    return {"path": path, "content": text, "encoding": "text", "mode": "0644", "restart": True, "comments": False, "reload": "", **changes}
 
 
 def test_wanted_files_hold_what_records_their_identity() -> None:
     rows = [
-        {"path": PATH, "content": GOOD, "mode": "0600", "restart": True, "reload": ""},
-        {"path": "/etc/x", "content": "", "mode": "0644", "restart": False, "reload": "y.service"},
+        row("/etc/data", "x"),
+        row(PATH, GOOD, mode="0600", comments=True),
+        row("/etc/x", "", restart=False, reload="y.service"),
     ]
     files, identity = service_unit.wanted_files({"name": UNIT, "files": rows, "links": ["/opt/x"], "link_targets": {"/opt/x": "/opt/y"}})
-    drop_in, listed = f"{PATH}.d/50-railyard.conf", f"{PATH}.d/railyard.files"
+    drop_in = f"{PATH}.d/50-railyard.conf"
+    script = units.recorder(["/etc/data"], [PATH, drop_in], ["/opt/x"])
     assert files == [
-        filesets.File(PATH, GOOD, 0o600),
-        filesets.File("/etc/x", "", 0o644, restart=False, reload="y.service"),
-        filesets.File(drop_in, units.drop_in(UNIT, ["/opt/x"])),
-        filesets.File(listed, f"{PATH}\n{drop_in}\n{listed}\n"),
+        filesets.File("/etc/data", b"x"),
+        filesets.File(PATH, GOOD.encode(), 0o600, comments=True),
+        filesets.File("/etc/x", b"", 0o644, restart=False, reload="y.service"),
+        filesets.File(drop_in, units.drop_in(UNIT).encode(), comments=True),
+        filesets.File(units.recorder_path(UNIT), script.encode(), restart=False),
     ]
-    assert identity == filesets.identity(files, ["/opt/x"], {"/opt/x": "/opt/y"})
+    read = [files[1], files[3], files[0]]
+    assert identity == filesets.identity(read, ["/opt/x"], {"/opt/x": "/opt/y"})
+
+
+MARK = "# railyard.sglang: unit of cluster {}, role engine\n"
+LAB, OTHER, BARE = MARK.format("lab"), MARK.format("other"), "[Service]\n"
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "message"),
+    [
+        (None, LAB, ""),
+        (LAB, LAB, ""),
+        (OTHER, LAB, "belongs to cluster other, not to cluster lab"),
+        (BARE, LAB, "belongs to somebody else, not to cluster lab"),
+        (BARE, "# a template of one's own\n", ""),
+    ],
+)
+def test_a_unit_of_somebody_else_is_left_alone(
+    module: AnsibleModule, directory: Path, there: str | None, wanted: str, message: str
+) -> None:
+    module.params = {"name": UNIT}
+    if there is not None:
+        (directory / UNIT).write_text(there, encoding="utf-8")
+    found = failure(service_unit.check_owner, module, wanted.encode())
+    assert bool(found) == bool(message)
+    assert message in found
 
 
 @pytest.mark.parametrize(("name", "lacking"), [("", False), ("root", False), ("railyard-no-such-user", True)])

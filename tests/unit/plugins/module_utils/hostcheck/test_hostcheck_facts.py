@@ -94,6 +94,8 @@ def captured(root: Path) -> Path:
         "proc/4711/comm": "sglang::schedul\n",
         "proc/4711/cgroup": "0::/system.slice/sglang-prefill-0.service\n",
         "run/systemd/system/x": "",
+        "etc/systemd/system/sglang-old.service": "# railyard.sglang: unit of cluster lab, role engine\n",
+        "etc/systemd/system/sglang-other.service": "# railyard.sglang: unit of cluster other, role engine\n",
     }
     for path, text in texts.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +115,8 @@ def replay(answers: dict[str, tuple[int, str, str]]) -> facts.Runner:
 def test_a_captured_tree(tmp_path: Path) -> None:
     manager = "LANG=C.UTF-8\nHTTPS_PROXY=http://proxy.example.com:3128\nhttp_proxy=\nNO_PROXY=*\n"
     address = '[{"ifname":"fab0","addr_info":[{"local":"203.0.113.10"}]}]'
-    host = facts.read(replay({"ip": (0, address, ""), "systemctl": (0, manager, "")}), str(captured(tmp_path)))
+    host = facts.read(replay({"ip": (0, address, ""), "systemctl": (0, manager, "")}), str(captured(tmp_path)), "lab")
+    assert host.own_units == ["sglang-old.service"]
     assert host.addresses == {"203.0.113.10": "fab0"}
     assert facts.owner(host, 30000) == facts.Listener(30000, 4711, "sglang::schedul", "sglang-prefill-0.service")
     assert facts.owner(host, 53) == facts.Listener(53)

@@ -31,6 +31,11 @@ REFUSALS: dict[str, list[Case]] = {
     "preflight.port-taken": [
         ({"listeners": [Listener(30000, 7, "nginx", "nginx.service")]}, "is held by nginx (pid 7, nginx.service)", {"listeners": [MINE]}),
         ({"listeners": [replace(MINE, port=8998, unit="sglang-old-0.service")]}, "port 8998, planned for KV bootstrap", {"listeners": []}),
+        (
+            {"listeners": [replace(MINE, unit="sglang-old-0.service")], "own_units": ["sglang-older-0.service"]},
+            "sglang-old-0.service",
+            {"listeners": [replace(MINE, unit="sglang-old-0.service")], "own_units": ["sglang-old-0.service"]},
+        ),
         ({"listeners": [Listener(5000)]}, "a process (pid 0)", {"listeners": [Listener(5001)]}),
     ],
     "preflight.port-ephemeral": [

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from typing import Any
 
@@ -24,7 +25,7 @@ def planned(changes: dict[str, Any], host: str = "p0") -> dict[str, Any]:
         ({"content": "any text\n"}, "any text\n"),
         ({"content": {"b": [1], "a": None}}, '{\n "a": null,\n "b": [\n  1\n ]\n}\n'),
         ({"content": ["x"]}, '[\n "x"\n]\n'),
-        ({"src": "/controller/deepep.json"}, FILES["/controller/deepep.json"]),
+        ({"src": "/controller/deepep.json"}, FILES["/controller/deepep.json"].decode()),
     ],
 )
 def test_text(entry: dict[str, Any], text: str) -> None:
@@ -32,8 +33,16 @@ def test_text(entry: dict[str, Any], text: str) -> None:
     assert file == {
         "path": "/etc/sglang/prefill-0/d/x.json",
         "content": text,
+        "encoding": "text",
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
+
+
+def test_what_is_no_text_travels_as_base64() -> None:
+    (file,) = planned({"sglang_files": {"map.pt": {"src": "/controller/map.pt"}}})["files"]
+    content = FILES["/controller/map.pt"]
+    assert (file["encoding"], base64.b64decode(file["content"])) == ("base64", content)
+    assert file["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_all_ranks_hold_the_same_bytes() -> None:

@@ -60,6 +60,11 @@ ARGUMENTS = {
     "a device map without its suffix": argument(
         "argument.ib-device-file", "disaggregation-ib-device", {"file": "map"}, "does not end in .json"
     ),
+    "a secret": argument("argument.secret", "api-key", "x", "is a secret", "leave it out"),
+    "a secret of the router": argument("argument.secret", "control-plane-api-keys", ["x"], "is a secret", variable="sglang_router.args"),
+    "data parallelism": argument("argument.not-planned", "data-parallel-size", 2, "tensor parallelism only"),
+    "pipeline parallelism": argument("argument.not-planned", "pipeline-parallel-size", 2, "tensor parallelism only"),
+    "data parallel attention": argument("argument.not-planned", "enable-dp-attention", True, "tensor parallelism only"),
     **{
         f"typed {dest}": argument(
             "argument.typed", dest.replace("_", "-"), "x" if dest == "config" else 1, "decided by the topology", "set "
@@ -85,6 +90,10 @@ ENVIRONMENT = {
     "map": environment("A", {"x": 1}, "is not a text"),
     "name with a dash": environment("A-B", "x", "is not the name", "environment.name"),
     "name with a line break": environment("A\n", "x", "is not the name", "environment.name"),
+    **{
+        f"secret {name}": environment(name, "x", "is a secret by its name", "environment.secret")
+        for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "db_password", "MY_API_KEY")
+    },
     "directory that the plan does not know": environment("SGLANG_MOE_CONFIG_DIR", "/root/moe", "'/root/moe'", "environment.bare-path"),
     "router, boolean": Refusal("environment.value", {"sglang_router.env.A": False}, "sglang_router.env.A", "is a boolean"),
     "router, file": Refusal("environment.value", {"sglang_router.env.A": {"file": "x"}}, "sglang_router.env.A", "is not a text"),
@@ -99,6 +108,10 @@ FILES = {
         f"name {name}": file("file.name", name, {"content": "x"}, "is not a name below")
         for name in ("/etc/passwd", "../x", "a/../../x", "..", ".", "environment", "arguments.yaml", "./environment", "environment/x")
     },
+    "a line break in the name": file("file.name", "a\nb", {"content": "x"}, "is not a name below"),
+    "below a file": Refusal(
+        "file.name-clash", {"sglang_files": {"a": {"content": ""}, "a/b": {"content": ""}}}, "sglang_files.a/b", "/a is a file"
+    ),
     "unknown in an argument": Refusal(
         "file.unknown",
         {"sglang_args.deepep-config": {"file": "a.json"}},

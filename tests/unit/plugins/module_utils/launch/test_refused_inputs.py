@@ -47,6 +47,12 @@ REFUSALS = {
     "a cluster variable with two values": Refusal(
         "input.not-one-value", {"d1:sglang_args": {"page-size": 32}}, "sglang_args", "differs between p0 and d1", "group_vars", "d1"
     ),
+    "a relative model path": Refusal("input.type", {"sglang_model.path": "models/x"}, "sglang_model.path", "does not match"),
+    "a root with a blank": Refusal("input.type", {"sglang_root": "/opt/a b"}, "sglang_root", "does not match"),
+    **{
+        f"a model in {path}": Refusal("model.path", {"sglang_model.path": path}, "sglang_model.path", "is not visible to the units")
+        for path in ("/root/models/x", "/tmp/x", "/var/tmp/x", "/ho" + "me/x")
+    },
     "an unknown stack": Refusal("stack.unknown", {"sglang_stack": "sglang-9"}, "sglang_stack", "'sglang-9'", "sglang-0.5.8-cpu"),
     "an unknown router stack": Refusal("stack.unknown", {"sglang_router_stack": "nginx"}, "sglang_router_stack", "'nginx'"),
 }

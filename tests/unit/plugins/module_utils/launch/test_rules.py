@@ -31,6 +31,7 @@ def in_code() -> set[str]:
 
 def in_tables() -> set[str]:
     found = set(importlib.import_module(f"{TESTS}.hostcheck.test_hostcheck_rules").REFUSALS)
+    found |= set(importlib.import_module(f"{TESTS}.launch.test_scope").REFUSALS)
     for name in TABLES:
         rows: dict[str, Refusal] = importlib.import_module(f"{TESTS}.{name}").REFUSALS
         found |= {row.rule for row in rows.values()}

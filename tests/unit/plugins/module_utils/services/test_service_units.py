@@ -61,24 +61,27 @@ def test_parse_show(text: str, wanted: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "action", "reason"),
+    ("state", "changed", "action", "reason"),
     [
-        (unit(), "none", ""),
-        (unit(running="bb"), "restart", "it runs configuration bb, wanted is aa"),
-        (unit(running=""), "restart", "it runs configuration unknown"),
-        (unit("reloading", running="bb"), "restart", "bb"),
-        (unit("inactive", 0, ""), "start", "it is inactive"),
-        (unit("failed", 0, ""), "start", "it is failed"),
-        (unit("", 0, ""), "start", "it is not there"),
-        (unit("inactive", 0, "", "not-found"), "start", "it is inactive"),
+        (unit(), False, "none", ""),
+        # What runs is asked of the unit's own record, not of the files.
+        (unit(), True, "none", ""),
+        (unit(running="bb"), False, "restart", "it runs configuration bb, wanted is aa"),
+        (unit(running=""), False, "restart", "it runs configuration unknown"),
+        (unit("reloading", running="bb"), False, "restart", "bb"),
+        (unit("inactive", 0, ""), False, "start", "it is inactive"),
+        (unit("failed", 0, ""), False, "start", "it is failed"),
+        (unit("", 0, ""), False, "start", "it is not there"),
+        (unit("inactive", 0, "", "not-found"), False, "start", "it is inactive"),
         # A stop that a killed controller has left behind must not be taken for a service that runs.
-        (unit("deactivating", 412), "start", "it is stopping"),
+        (unit("deactivating", 412), False, "start", "it is stopping"),
         # systemd starts it by itself, with what is on disk then.
-        (unit("activating", 0, ""), "none", ""),
+        (unit("activating", 0, ""), False, "none", ""),
+        (unit("activating", 0, ""), True, "restart", "would start with another configuration than its instance"),
     ],
 )
-def test_decide(state: units.Unit, action: str, reason: str) -> None:
-    found, why = units.decide(state, "aa")
+def test_decide(state: units.Unit, changed: bool, action: str, reason: str) -> None:
+    found, why = units.decide(state, "aa", changed)
     assert found == action
     assert reason in why
     assert bool(why) == (action != "none")
@@ -92,49 +95,48 @@ def test_up(active: str, pid: int, up: bool) -> None:
     assert unit(active, pid).up is up
 
 
-def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[File], links: list[str]) -> str:
-    """Run what the drop-in runs before each start, and return what it has recorded."""
-    monkeypatch.setattr(units, "DIRECTORY", str(tmp_path / "units"))
-    listed = Path(units.files_list(NAME))
-    listed.parent.mkdir(parents=True, exist_ok=True)
-    listed.write_text("".join(file.path + "\n" for file in files if file.restart), encoding="utf-8")
+def recorded(tmp_path: Path, files: list[File], links: list[str]) -> str:
+    """Run the script that a unit runs before each start, and return what it has recorded."""
     for file in files:
-        Path(file.path).write_text(file.content, encoding="utf-8", errors="surrogateescape")
-    (command,) = re.findall(r"^ExecStartPre=\+/bin/sh -c '(.*)'$", units.drop_in(NAME, links), re.MULTILINE)
-    record = tmp_path / "config-id"
-    command = command.replace("$$", "$").replace("/run/railyard/sglang-prefill-0/config-id", str(record))
-    subprocess.run(["/bin/sh", "-c", command], check=True)
-    return record.read_text(encoding="utf-8").strip()
+        Path(file.path).write_bytes(file.content)
+    read = [file for file in files if file.restart]
+    script = units.recorder([file.path for file in read if not file.comments], [file.path for file in read if file.comments], links)
+    (tmp_path / "record.sh").write_text(script, encoding="utf-8")
+    subprocess.run(["/bin/sh", str(tmp_path / "record.sh"), str(tmp_path / "config-id")], check=True)
+    return (tmp_path / "config-id").read_text(encoding="utf-8").strip()
 
 
 @pytest.mark.parametrize("links", [0, 1, 2])
-def test_what_a_unit_records_at_its_start_is_its_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: int) -> None:
+def test_what_a_unit_records_at_its_start_is_its_identity(tmp_path: Path, links: int) -> None:
     (tmp_path / "store").mkdir()
-    names = [tmp_path / f"stack {number}".replace(" ", "-") for number in range(links)]
+    names = [str(tmp_path / f"stack-{number}") for number in range(links)]
     for name in names:
-        name.symlink_to(tmp_path / "store")
+        Path(name).symlink_to(tmp_path / "store")
     files = [
-        File(str(tmp_path / "a b"), "é\n"),
-        File(str(tmp_path / "c"), ""),
-        File(str(tmp_path / "d"), "x", restart=False),
-        File(str(tmp_path / "e"), "raw \udcff"),
+        File(str(tmp_path / "unit"), b"# why\nA=1\n\n #x\nlast", comments=True),
+        File(str(tmp_path / "environment"), b"#\n", comments=True),
+        File(str(tmp_path / "it's a b"), "é\n".encode()),
+        File(str(tmp_path / "empty"), b""),
+        File(str(tmp_path / "raw"), b"\x00\xff# x\n"),
+        File(str(tmp_path / "tool"), b"x", restart=False),
     ]
-    paths = [str(name) for name in names]
-    first = recorded(tmp_path, monkeypatch, files, paths)
-    assert first == filesets.identity(files, paths, {})
+    first = recorded(tmp_path, files, names)
+    assert first == filesets.identity(files, names, {})
     assert re.fullmatch("[0-9a-f]{16}", first)
-    edited = [File(files[0].path, "by hand"), *files[1:]]
-    assert recorded(tmp_path, monkeypatch, edited, paths) == filesets.identity(edited, paths, {}) != first
+    for index, same in enumerate([False, False, False, False, False, True]):
+        edited = [File(**{**vars(file), "content": b"by hand"}) if file is files[index] else file for file in files]
+        assert recorded(tmp_path, edited, names) == filesets.identity(edited, names, {})
+        assert (filesets.identity(edited, names, {}) == first) is same
+    commented = [File(files[0].path, b"# another\nA=1\n\n #x\n# more\nlast", comments=True), *files[1:]]
+    assert recorded(tmp_path, commented, names) == first
 
 
 @needs_manager
 def test_systemd_takes_the_drop_in() -> None:
-    text = units.drop_in(NAME, ["/opt/sglang/stack"]) + "ExecStart=/bin/true\n"
+    text = units.drop_in(NAME)
     assert "RuntimeDirectory=railyard/sglang-prefill-0\n" in text
-    (words,) = commands({NAME: text.replace("ExecStartPre=+", "ExecStart=").replace("ExecStart=/bin/true\n", "")}).values()
-    assert words[:2] == ["/bin/sh", "-c"]
-    assert words[2].startswith('{ while IFS= read -r file; do sha256sum "$file"; done < /etc/systemd/system/sglang-prefill-0.service.d/')
-    assert words[2].endswith("; readlink -f /opt/sglang/stack; } | sha256sum | cut -c 1-16 > /run/railyard/sglang-prefill-0/config-id")
+    (words,) = commands({NAME: text.replace("ExecStartPre=+", "ExecStart=")}).values()
+    assert words == ["/bin/sh", units.recorder_path(NAME), "/run/railyard/sglang-prefill-0/config-id"]
 
 
 MARK = "# railyard.sglang: unit of cluster {}, role {}\n[Service]\nExecStart=/bin/true\n"
@@ -177,6 +179,8 @@ def test_no_directory_no_marked_units(tmp_path: Path) -> None:
         ("EnvironmentFile=/etc/default/sglang", ""),
         ("EnvironmentFile=/etc/sglang/environment", ""),
         ("EnvironmentFile=/etc/sglang/../x/environment", ""),
+        ("EnvironmentFile=/etc/sglang/../environment", ""),
+        ("EnvironmentFile=/etc/sglang/./environment", ""),
         ("#EnvironmentFile=/etc/sglang/prefill-0/environment", ""),
         ("", ""),
     ],
