@@ -101,7 +101,7 @@ unit:
   returned: always
   type: str
 needed:
-  description: Whether anything differs from what is wanted; equal to RV(changed), but not touched by C(changed_when).
+  description: Whether anything differs from what is wanted; equal to C(changed), but not touched by C(changed_when).
   returned: always
   type: bool
 up:

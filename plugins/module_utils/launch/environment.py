@@ -15,7 +15,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.stacks impo
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.topology import Instance
 
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
-# Derived from the topology; another value would put the KV cache on another network. HOST_IP silently takes the place of an unset SGLANG_HOST_IP.
+# Derived from the topology; another value would put the KV cache on another network.
+# HOST_IP silently takes the place of an unset SGLANG_HOST_IP.
 TYPED = {"SGLANG_HOST_IP": "sglang_fabric_address", "HOST_IP": "sglang_fabric_address"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

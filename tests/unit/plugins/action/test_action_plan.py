@@ -33,9 +33,9 @@ def test_plain_drops_ansible_s_own_types() -> None:
 
 
 def test_inventories(tmp_path: Path) -> None:
-    for name in ("b/hosts.yml", "a/lab.yaml", "empty/README.md", "file.yml"):
+    for name in ("b/hosts.yml", "a/lab", "empty/README.md", "file.yml", ".hidden/x.yml", "group_vars/all.yml", "old.bak", "README.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("", encoding="utf-8")
     again = tmp_path / "file" / ".."
     (tmp_path / "file").mkdir()
-    assert plan.inventories([tmp_path, again, tmp_path / "none"]) == [f"{tmp_path}/a", f"{tmp_path}/b"]
+    assert plan.inventories([tmp_path, again, tmp_path / "none"]) == [f"{tmp_path}/{name}" for name in ("a", "b", "file.yml")]

@@ -91,6 +91,10 @@ ENVIRONMENT = {
     "name with a dash": environment("A-B", "x", "is not the name", "environment.name"),
     "name with a line break": environment("A\n", "x", "is not the name", "environment.name"),
     **{
+        f"typed {name}": environment(name, "203.0.113.9", "is decided by the plan", "environment.typed")
+        for name in ("SGLANG_HOST_IP", "HOST_IP", "RAILYARD_INSTANCE_DIGEST")
+    },
+    **{
         f"secret {name}": environment(name, "x", "is a secret by its name", "environment.secret")
         for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "db_password", "MY_API_KEY")
     },

@@ -110,8 +110,10 @@ def recorded(tmp_path: Path, files: list[File], links: list[str]) -> str:
 def test_what_a_unit_records_at_its_start_is_its_identity(tmp_path: Path, links: int) -> None:
     (tmp_path / "store").mkdir()
     names = [str(tmp_path / f"stack-{number}") for number in range(links)]
-    for name in names:
-        Path(name).symlink_to(tmp_path / "store")
+    target = tmp_path / "store"
+    for name in names:  # the second one is a link to a link
+        Path(name).symlink_to(target)
+        target = Path(name)
     files = [
         File(str(tmp_path / "unit"), b"# why\nA=1\n\n #x\nlast", comments=True),
         File(str(tmp_path / "environment"), b"#\n", comments=True),
@@ -135,8 +137,8 @@ def test_what_a_unit_records_at_its_start_is_its_identity(tmp_path: Path, links:
 def test_systemd_takes_the_drop_in() -> None:
     text = units.drop_in(NAME)
     assert "RuntimeDirectory=railyard/sglang-prefill-0\n" in text
-    (words,) = commands({NAME: text.replace("ExecStartPre=+", "ExecStart=")}).values()
-    assert words == ["/bin/sh", units.recorder_path(NAME), "/run/railyard/sglang-prefill-0/config-id"]
+    found = commands({NAME: text.replace("ExecStartPre=+", "ExecStart=")})
+    assert found[NAME] == ["/bin/sh", units.recorder_path(NAME), "/run/railyard/sglang-prefill-0/config-id"]
 
 
 MARK = "# railyard.sglang: unit of cluster {}, role {}\n[Service]\nExecStart=/bin/true\n"
