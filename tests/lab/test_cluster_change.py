@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labkit import Lab, Run, Running, override
+from labkit import Lab, Run, Running, override, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -190,20 +190,48 @@ def test_a_controller_that_dies_leaves_what_the_same_command_finishes(cut: str, 
     assert {name: pid for name, pid in cluster.processes().items() if "decode" not in name} == others
 
 
-def test_files_edited_by_hand_are_put_back(cluster: Lab) -> None:
-    rank = cluster.rank("decode-0", 1)
-    before = cluster.processes()
-    look = "find /etc/sglang/decode-0 /etc/systemd/system/sglang-decode-0.service* -type f -exec sha256sum {} +"
-    fingerprint = cluster.ssh("d1", look)
-    cluster.ssh("d1", f"echo 'log-level: debug' >> {rank['argument_file']}; touch /etc/sglang/decode-0/left-over.json")
-    cluster.ssh("d1", "sed -i s/^TimeoutStopSec=.*/TimeoutStopSec=1/ /etc/systemd/system/sglang-decode-0.service")
-    predicted = cluster.play("--check", "--diff").succeeded()
-    run = cluster.converge("--diff")
+def _edit(cluster: Lab) -> str:
+    """Change files of rank 1 of decode by hand, and return what they were."""
+    look = "find /etc/sglang/decode-0 /etc/systemd/system/sglang-decode-0.service* -type f -exec sha256sum {} + | sort"
+    before = cluster.ssh("d1", look)
+    cluster.ssh("d1", "echo 'log-level: debug' >> /etc/sglang/decode-0/arguments.yaml; touch /etc/sglang/decode-0/left-over.json")
+    cluster.ssh("d1", "sed -i s/^TimeoutStopSec=.*/TimeoutStopSec=7/ /etc/systemd/system/sglang-decode-0.service")
+    assert cluster.ssh("d1", look) != before
+    return before
+
+
+def _put_back(cluster: Lab, before: str) -> set[str]:
+    """Run site.yml as check mode predicts it, and return the processes that it replaced."""
+    processes = cluster.processes()
+    predicted = cluster.play("--check", "--diff", "--tags", "engine").succeeded()
+    run = cluster.converge("--diff", "--tags", "engine,verify")
     assert changes(run) == changes(predicted)
-    written = {host: [task for task in tasks if "Install" in task] for host, tasks in run.changed.items()}
-    assert {host for host, tasks in written.items() if tasks} == {"d1"}, "only there was something to put back"
-    # An instance restarts as one.
-    restarted = {name for name, pid in cluster.processes().items() if pid != before[name]}
-    assert restarted == {"d0 sglang-decode-0.service", "d1 sglang-decode-0.service"}
-    assert cluster.ssh("d1", look) == fingerprint
+    assert {host for host, tasks in run.changed.items() if any("Install" in task for task in tasks)} == {"d1"}
+    look = "find /etc/sglang/decode-0 /etc/systemd/system/sglang-decode-0.service* -type f -exec sha256sum {} + | sort"
+    assert cluster.ssh("d1", look) == before
+    assert cluster.show("d1", "sglang-decode-0.service", "TimeoutStopUSec", "NeedDaemonReload") == {
+        "TimeoutStopUSec": "30s",
+        "NeedDaemonReload": "no",
+    }
+    return {name for name, pid in cluster.processes().items() if pid != processes[name]}
+
+
+def test_files_edited_by_hand_are_put_back(cluster: Lab) -> None:
+    assert _put_back(cluster, _edit(cluster)) == set(), "what runs was started before the edit, with what is wanted"
+
+
+@pytest.mark.full
+def test_a_rank_that_started_with_edited_files_is_restarted(cluster: Lab) -> None:
+    before = _edit(cluster)
+    processes = cluster.processes()
+    cluster.ssh("d1", "systemctl daemon-reload; systemctl kill --kill-whom=main --signal=KILL sglang-decode-0.service")
+    ranks = {"d0 sglang-decode-0.service", "d1 sglang-decode-0.service"}
+
+    def back() -> bool:
+        now = cluster.processes()
+        return all(now[name] != processes[name] and now[name][0] != "0" for name in ranks)
+
+    wait_until(back, 60, "both ranks are started again")
+    assert cluster.serving(120) > 0, "the edit is one that SGLang runs with"
+    assert _put_back(cluster, before) == ranks
     runs_as_planned(cluster)

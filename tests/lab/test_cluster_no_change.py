@@ -40,6 +40,7 @@ def test_second_run_changes_nothing(cluster: Lab, second: Run) -> None:
     assert [answer["tokens"] for answer in answers if "tokens" in answer] == [16]
 
 
+@pytest.mark.full
 def test_check_mode_predicts_that(cluster: Lab) -> None:
     before = cluster.processes()
     _nothing(cluster.play("--check", "--diff"), cluster)

@@ -15,12 +15,10 @@ ALL = ENGINES | {"r0"}
 STAGES = {
     "preflight": ("Preflight", ALL),
     "network": ("", set()),
-    "rdma": ("", set()),
+    "rdma,deepep,deepgemm": ("", set()),
     "stack": ("Stack", ALL),
-    "deepep": ("", set()),
     "model": ("Model", ENGINES),
-    "deepgemm": ("", set()),
-    "engine": ("Engine", ENGINES),
+    "engine": ("Engine", ALL),
     "router": ("Router", {"r0"}),
     "verify": ("Verify", ALL),
 }
