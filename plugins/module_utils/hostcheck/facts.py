@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
+import sys
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.services.units import DIRECTORY, marked
 
@@ -29,12 +31,14 @@ class Listener:
     :ivar pid: the process that holds it, 0 when it could not be found.
     :ivar command: that process's command name.
     :ivar unit: the systemd unit it belongs to, or an empty text.
+    :ivar address: the address that it is bound to.
     """
 
     port: int
     pid: int = 0
     command: str = ""
     unit: str = ""
+    address: str = "0.0.0.0"
 
 
 @dataclass
@@ -72,13 +76,21 @@ def parse_addresses(text: str) -> Dict[str, str]:
     return found
 
 
-def listening_inodes(text: str) -> Dict[str, int]:
-    """Return socket inode to port for every listening socket of C(/proc/net/tcp) or C(tcp6)."""
+def _address(text: str) -> str:
+    """Return the address of a hexadecimal field of C(/proc/net/tcp): 32-bit words in the machine's byte order."""
+    words = [bytes.fromhex(text[start : start + 8]) for start in range(0, len(text), 8)]
+    packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    return socket.inet_ntop(socket.AF_INET6 if len(packed) == 16 else socket.AF_INET, packed)
+
+
+def listening_sockets(text: str) -> Dict[str, Tuple[str, int]]:
+    """Return socket inode to address and port for every listening socket of C(/proc/net/tcp) or C(tcp6)."""
     found = {}
     for line in text.splitlines()[1:]:
         words = line.split()
         if len(words) > 9 and words[3] == LISTEN:
-            found[words[9]] = int(words[1].rsplit(":", 1)[1], 16)
+            address, _colon, port = words[1].rpartition(":")
+            found[words[9]] = (_address(address), int(port, 16))
     return found
 
 
@@ -106,9 +118,9 @@ def _links(directory: str) -> List[str]:
 
 
 def _listeners(root: str) -> List[Listener]:
-    inodes: Dict[str, int] = {}
+    inodes: Dict[str, Tuple[str, int]] = {}
     for table in ("tcp", "tcp6"):
-        inodes.update(listening_inodes(_read(root, "/proc/net/" + table)))
+        inodes.update(listening_sockets(_read(root, "/proc/net/" + table)))
     owners: Dict[str, int] = {}
     for entry in os.listdir(root.rstrip("/") + "/proc"):
         directory = f"{root.rstrip('/')}/proc/{entry}/fd"
@@ -119,11 +131,11 @@ def _listeners(root: str) -> List[Listener]:
             if inode in inodes:
                 owners[inode] = int(entry)
     found = []
-    for inode, port in inodes.items():
+    for inode, (address, port) in inodes.items():
         pid = owners.get(inode, 0)
         command = _read(root, f"/proc/{pid}/comm").strip() if pid else ""
         unit = unit_of(_read(root, f"/proc/{pid}/cgroup")) if pid else ""
-        found.append(Listener(port, pid, command, unit))
+        found.append(Listener(port, pid, command, unit, address))
     return found
 
 
@@ -176,6 +188,6 @@ def reserved_ports(text: str) -> List[Tuple[int, int]]:
     return ranges
 
 
-def owner(host: Host, port: int) -> Optional[Listener]:
-    """Return who listens on a port, if anybody."""
-    return next((row for row in host.listeners if row.port == port), None)
+def holders(host: Host, port: int, address: str) -> List[Listener]:
+    """Return who keeps a process from binding a port of an address; an empty address stands for all of them."""
+    return [row for row in host.listeners if row.port == port and (not address or row.address in (address, "0.0.0.0", "::"))]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.facts import Host, owner, reserved_ports
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.facts import Host, holders, reserved_ports
 
 # A rank of sglang 0.5.8 and its schedulers share messages and weights there.
 SHM_BYTES = 64 * 1024 * 1024
@@ -51,13 +51,17 @@ def _ports(plan: Dict[str, Any], host: Host) -> Iterator[Dict[str, str]]:
     reserved = reserved_ports(host.reserved)
     for row in plan.get("ports") or []:
         number, variable = row["port"], row["variable"]
-        held = owner(host, number)
-        # A port of another unit of this cluster is free when that unit has been stopped, which the engine stage does first.
-        if held is not None and held.unit != units[number] and held.unit not in host.own_units:
+        # torch's rendezvous listens on every address, whatever it is told.
+        for held in holders(host, number, "" if row["purpose"] == "rendezvous" else row["address"]):
+            # A port of another unit of this cluster is free when that unit has been stopped, which the engine stage does first.
+            if held.unit == units[number] or held.unit in host.own_units:
+                continue
             who = f"{held.command or 'a process'} (pid {held.pid}{', ' + held.unit if held.unit else ''})"
             yield problem(
-                "preflight.port-taken", f"port {number}, planned for {row['purpose']} of {units[number]}, is held by {who}",
-                f"stop that process, or choose another port in {variable}", variable,
+                "preflight.port-taken",
+                f"port {number}, planned for {row['purpose']} of {units[number]}, is held by {who}",
+                f"stop that process, or choose another port in {variable}",
+                variable,
             )
         if low <= number <= high and not any(first <= number <= last for first, last in reserved):
             yield problem(

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,16 @@ TCP6 = f"""\
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
-    [(TCP, {"18213": 22, "15432": 53, "40811": 30000}), (TCP6, {"18224": 22}), (TCP.splitlines()[0], {}), ("", {})],
+    [
+        (TCP, {"18213": ("0.0.0.0", 22), "15432": ("127.0.0.53", 53), "40811": ("203.0.113.10", 30000)}),
+        (TCP6, {"18224": ("::", 22)}),
+        (TCP.splitlines()[0], {}),
+        ("", {}),
+    ],
 )
-def test_listening_inodes(text: str, wanted: dict[str, int]) -> None:
-    assert facts.listening_inodes(text) == wanted
+@pytest.mark.skipif(sys.byteorder != "little", reason="the captured text is of a little-endian machine")
+def test_listening_sockets(text: str, wanted: dict[str, tuple[str, int]]) -> None:
+    assert facts.listening_sockets(text) == wanted
 
 
 @pytest.mark.parametrize(
@@ -118,9 +125,13 @@ def test_a_captured_tree(tmp_path: Path) -> None:
     host = facts.read(replay({"ip": (0, address, ""), "systemctl": (0, manager, "")}), str(captured(tmp_path)), "lab")
     assert host.own_units == ["sglang-old.service"]
     assert host.addresses == {"203.0.113.10": "fab0"}
-    assert facts.owner(host, 30000) == facts.Listener(30000, 4711, "sglang::schedul", "sglang-prefill-0.service")
-    assert facts.owner(host, 53) == facts.Listener(53)
-    assert facts.owner(host, 51186) is None
+    rank = facts.Listener(30000, 4711, "sglang::schedul", "sglang-prefill-0.service", "203.0.113.10")
+    assert facts.holders(host, 30000, "203.0.113.10") == [rank]
+    assert facts.holders(host, 30000, "") == [rank]
+    assert facts.holders(host, 30000, "198.51.100.10") == []
+    assert {row.address for row in facts.holders(host, 22, "203.0.113.10")} <= {"0.0.0.0", "::"}
+    assert facts.holders(host, 53, "") == [facts.Listener(53, address="127.0.0.53")]
+    assert facts.holders(host, 51186, "") == []
     assert (host.ephemeral, host.reserved) == ((20000, 60999), "30000-30001")
     assert (host.ipv6_disabled, host.systemd) == (True, True)
     assert host.proxies == {"HTTPS_PROXY": "http://proxy.example.com:3128"}
@@ -146,12 +157,12 @@ def test_a_real_socket_is_found_with_its_process(family: socket.AddressFamily, a
         except OSError as error:
             pytest.skip(f"no {address} on this machine: {error}")
         port = server.getsockname()[1]
-        assert facts.owner(facts.read(run), port) is None
+        assert facts.holders(facts.read(run), port, address) == []
         server.listen()
-        found = facts.owner(facts.read(run), port)
-        assert found is not None
+        (found,) = facts.holders(facts.read(run), port, address)
+        assert found.address == address
         assert (found.pid, found.command) == (os.getpid(), Path("/proc/self/comm").read_text(encoding="utf-8").strip())
-    assert facts.owner(facts.read(run), port) is None
+    assert facts.holders(facts.read(run), port, address) == []
 
 
 def test_this_machine() -> None:

@@ -37,6 +37,8 @@ REFUSALS: dict[str, list[Case]] = {
             {"listeners": [replace(MINE, unit="sglang-old-0.service")], "own_units": ["sglang-old-0.service"]},
         ),
         ({"listeners": [Listener(5000)]}, "a process (pid 0)", {"listeners": [Listener(5001)]}),
+        ({"listeners": [MINE, Listener(30000, 9, "nginx")]}, "nginx (pid 9)", {"listeners": [MINE, Listener(30000, 9, "nginx", address="127.0.0.1")]}),
+        ({"listeners": [Listener(5000, 9, "nginx", address="127.0.0.1")]}, "nginx (pid 9)", {"listeners": []}),
     ],
     "preflight.port-ephemeral": [
         ({"ephemeral": (20000, 60999)}, "port 30000 (API) lies in this host's ephemeral range", {"ephemeral": (30001, 60999)}),
