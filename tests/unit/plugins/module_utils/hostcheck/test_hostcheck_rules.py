@@ -22,6 +22,7 @@ GOOD = Host(
     shm_bytes=1 << 30,
 )
 MINE = Listener(30000, 7, "sglang", "sglang-prefill-0.service")
+LOCAL = Listener(30000, 9, "nginx", address="127.0.0.1")
 
 # Each rule: the host that breaks it, what the finding says, the host that keeps it.
 Case = tuple[dict[str, Any], str, dict[str, Any]]
@@ -37,7 +38,7 @@ REFUSALS: dict[str, list[Case]] = {
             {"listeners": [replace(MINE, unit="sglang-old-0.service")], "own_units": ["sglang-old-0.service"]},
         ),
         ({"listeners": [Listener(5000)]}, "a process (pid 0)", {"listeners": [Listener(5001)]}),
-        ({"listeners": [MINE, Listener(30000, 9, "nginx")]}, "nginx (pid 9)", {"listeners": [MINE, Listener(30000, 9, "nginx", address="127.0.0.1")]}),
+        ({"listeners": [MINE, Listener(30000, 9, "nginx")]}, "nginx (pid 9)", {"listeners": [MINE, LOCAL]}),
         ({"listeners": [Listener(5000, 9, "nginx", address="127.0.0.1")]}, "nginx (pid 9)", {"listeners": []}),
     ],
     "preflight.port-ephemeral": [
