@@ -235,3 +235,26 @@ def test_a_rank_that_started_with_edited_files_is_restarted(cluster: Lab) -> Non
     assert cluster.serving(120) > 0, "the edit is one that SGLang runs with"
     assert _put_back(cluster, before) == ranks
     runs_as_planned(cluster)
+
+
+@pytest.mark.full
+def test_instance_of_another_name_replaces_the_old_one(cluster: Lab) -> None:
+    before = cluster.processes()
+    variables = cluster.variables
+    renamed = override(sglang_pools={"decode": {"instances": [{"name": "night", "hosts": ["d0", "d1"]}]}})
+    refused = cluster.play(variables={**renamed, "sglang_allow_restart": False})
+    assert "sglang-decode-0.service" in refused.refused()
+    assert cluster.processes() == before
+    predicted = cluster.play("--check", variables=renamed).succeeded()
+    run = cluster.converge(variables=renamed)
+    assert run.changed == predicted.changed
+    assert set(run.changed) == DECODE
+    for host in DECODE:
+        assert cluster.ssh(host, "systemctl list-unit-files --plain --no-legend 'sglang-*' | cut -d' ' -f1") == "sglang-night.service"
+        assert cluster.ssh(host, "ls /etc/sglang /etc/systemd/system | grep decode || true") == ""
+        assert cluster.pids(host, "sglang-decode-0.service") == []
+    after = cluster.processes()
+    assert {name for name in before if name in after and after[name] != before[name]} == set()
+    assert cluster.serving(30) > 0
+    # And back, for the tests that come after this one.
+    assert set(cluster.converge(variables=variables).changed) == DECODE
