@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -403,13 +404,22 @@ class Lab:
         tail = f"system.slice/{unit}/cgroup.procs"
         return [int(word) for word in self.run(host, f"cat /sys/fs/cgroup/systemd/{tail} || cat /sys/fs/cgroup/{tail}").stdout.split()]
 
+    def everywhere(self, command: str) -> dict[str, str]:
+        """Run a shell command on every planned host at once and return the outputs."""
+        hosts = list(self.plan["hosts"])
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            return dict(zip(hosts, pool.map(lambda host: self.ssh(host, command), hosts)))
+
     def processes(self) -> dict[str, tuple[str, str]]:
         """Return main process and start time of every planned unit, by host and unit name."""
+        names = sorted({unit for _host, unit in self.units()})
+        shown = self.everywhere(f"systemctl show --property Id,MainPID,ExecMainStartTimestampMonotonic {' '.join(names)}")
         found = {}
-        for host, unit in self.units():
-            state = self.show(host, unit, "MainPID", "ExecMainStartTimestampMonotonic")
-            found[f"{host} {unit}"] = (state["MainPID"], state["ExecMainStartTimestampMonotonic"])
-        return found
+        for host, text in shown.items():
+            for block in text.split("\n\n"):
+                state = dict(line.split("=", 1) for line in block.splitlines())
+                found[f"{host} {state['Id']}"] = (state["MainPID"], state["ExecMainStartTimestampMonotonic"])
+        return {f"{host} {unit}": found[f"{host} {unit}"] for host, unit in self.units()}
 
     def state(self) -> dict[str, str]:
         """Return a fingerprint of what the collection manages on every host: files, links, processes."""
@@ -419,7 +429,7 @@ class Lab:
             "find /opt/sglang -maxdepth 1 -type l -printf '%p %l\\n' 2>/dev/null | sort; "
             "systemctl show --property Id,MainPID,UnitFileState 'sglang-*.service'"
         )
-        return {host: self.ssh(host, look) for host in self.plan["hosts"]}
+        return self.everywhere(look)
 
     def command_line(self, rank: Mapping[str, Any]) -> list[str]:
         """Return the words of a rank's running main process."""

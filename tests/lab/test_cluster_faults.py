@@ -16,7 +16,7 @@ from labkit import Lab, override, python_command, wait_until
 pytestmark = pytest.mark.lab
 
 # Seconds within which a chat through the router has all its tokens again, on two cores.
-BOUNDS = {"prefill-0 rank 1 killed": 120, "decode-0 rank 0 killed": 120, "router killed": 20, "host of prefill-0 rank 1 rebooted": 150}
+BOUNDS = {"prefill-0 rank 1 killed": 120, "decode-0 rank 0 killed": 120, "router killed": 20, "host of prefill-0 rank 1 rebooted": 120}
 
 
 def _healed(lab: Lab, fault: str, began: float, before: dict[str, tuple[str, str]], units: set[str]) -> None:
