@@ -42,9 +42,7 @@ def changes(run: Run, play: str = "Engine") -> dict[str, list[tuple[str, Any]]]:
     for row in run.results:
         if row["changed"]:
             items = row["data"].get("results", [row["data"]])
-            told = [
-                {key: item[key] for key in ("units", "unit", "action", "config_id", "diff") if key in item} for item in items
-            ]
+            told = [{key: item[key] for key in ("units", "unit", "action", "config_id", "diff") if key in item} for item in items]
             found.setdefault(row["host"], []).append((row["task"], told))
     return found
 

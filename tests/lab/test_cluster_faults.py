@@ -81,8 +81,11 @@ def test_port_that_somebody_holds(cluster: Lab) -> None:
     cluster.ssh("d0", "systemctl stop squatter")
     run.refused()
     assert set(run.failures) == {"d0"}
-    for words in ("port 30009, planned for API of sglang-decode-0.service, is held by python3 (pid ", "squatter.service",
-                  "stop that process, or choose another port in sglang_pools.decode.port"):
+    for words in (
+        "port 30009, planned for API of sglang-decode-0.service, is held by python3 (pid ",
+        "squatter.service",
+        "stop that process, or choose another port in sglang_pools.decode.port",
+    ):
         assert words in run.failures["d0"]
     assert run.changed == {}
     assert cluster.state() == before
