@@ -188,19 +188,21 @@ class Running:
 
     def interrupt(self) -> int:
         """Press Ctrl-C, once more when nothing happens (ansible-core can hang when it was just forking), and return the exit status."""
-        family = descendants(self.process.pid)
+        family: set[int] = set()
         for number in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
+            family |= set(descendants(self.process.pid))
             os.killpg(self.process.pid, number)
             try:
                 self.process.wait(15)
                 break
             except subprocess.TimeoutExpired:
                 continue
-        _kill(family)
+        _kill(sorted(family))
         return self.process.wait(15)
 
     def kill(self) -> int:
-        """Let the controller die: the run and all that it started, at once."""
+        """Let the controller die: the run and all that it started, at once. Stopped first, it starts nothing more meanwhile."""
+        os.kill(self.process.pid, signal.SIGSTOP)
         _kill([self.process.pid, *descendants(self.process.pid)])
         return self.process.wait(15)
 
