@@ -36,9 +36,12 @@ tree() { # the newest finished tree of a stack
   printf '%s' "${marker#* }"
 }
 parsers() {
-  local log=$ROOT/tests/output/parsers.log
-  RAILYARD_STACK_PYTHON=$(tree sglang-0.5.8-cpu)/bin/python RAILYARD_ROUTER_PYTHON=$(tree sglang-router-0.3.2)/bin/python \
-    run_pytest tests/unit/test_real_parsers.py | tee "$log"
+  local log=$ROOT/tests/output/parsers.log engine router
+  engine=$(tree sglang-0.5.8-cpu)/bin/python router=$(tree sglang-router-0.3.2)/bin/python
+  if ! "$engine" -c '' || ! "$router" -c ''; then
+    die "this machine lacks the Python that the lab's hosts have, $(readlink -f "$engine"): install it"
+  fi
+  RAILYARD_STACK_PYTHON=$engine RAILYARD_ROUTER_PYTHON=$router run_pytest tests/unit/test_real_parsers.py | tee "$log"
   ! grep -q skipped "$log" || die "tests of the real parsers were skipped"
 }
 
