@@ -34,6 +34,11 @@ together() { # name1 command1 name2 command2
 }
 
 be_able_to_become_root
+# The lab's hosts are of this machine's release.
+if ! grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release; then
+  say "note: the lab is tried on Debian 12 only. Its hosts are of this machine's release, and the CPU stack is locked for Python 3.11:"
+  say "      where they have another Python, the stack stage refuses and says so (README, 'Two commands')."
+fi
 step 'operating system packages' tools/os_packages.sh
 step 'local tools' tools/bootstrap.sh runtime
 export PATH=$ROOT/.venv/bin:$ROOT/.venv-uv/bin:$PATH
