@@ -121,8 +121,10 @@ def test_import_that_hangs_is_ended(tiny: Tiny, monkeypatch: pytest.MonkeyPatch)
     assert remains(tiny.store) == []
 
 
+# A run in the background of a script is born with SIGINT ignored.
 KILLED = """
-import pickle, sys
+import pickle, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.build import build_tree
 build_tree(pickle.load(open(sys.argv[1], "rb")))
 """
