@@ -164,7 +164,8 @@ class Running:
         self.started = time.monotonic()
         with self.printed.open("w", encoding="utf-8") as stream:
             self.process = subprocess.Popen(
-                command,
+                # A test run in the background is born with SIGINT ignored, and so would be what it starts.
+                ["env", "--default-signal=INT", *command],
                 cwd=cwd,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
@@ -198,6 +199,7 @@ class Running:
             except subprocess.TimeoutExpired:
                 continue
         _kill(sorted(family))
+        assert number == signal.SIGINT, "two Ctrl-C did not end the run: it had to be killed, which is another test"
         return self.process.wait(15)
 
     def kill(self) -> int:
