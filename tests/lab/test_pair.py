@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from labkit import Lab, wait_until
+from labkit import ROOT, Lab, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -97,7 +100,7 @@ def test_a_store_that_is_not_mounted_is_named(pair: Lab) -> None:
     assert pair.state() == before
 
 
-def _refused_build(pair: Lab, store: str, **variables: str) -> str:
+def _refused_build(pair: Lab, store: str, **variables: Any) -> str:
     """Let the router's host build its stack where that cannot work; return the error. Nothing may be left of it."""
     before = pair.state()
     own = {**pair.variables, "stack_delivery": "local", "stack_store": store, **variables}
@@ -120,6 +123,48 @@ def test_a_damaged_wheel_is_named(pair: Lab) -> None:
     text = _refused_build(pair, "/opt/sglang/damaged", stack_wheels="/root/wheels")
     pair.ssh("r0", "rm -r /root/wheels")
     assert "yarl-" in text
+
+
+def _damaged_lock(folder: Path, damage: Callable[[str], str]) -> str:
+    """Copy the router's stack with a lock that was damaged; return the directory of stacks."""
+    copy = folder / "stacks" / "sglang-router-0.3.2"
+    shutil.copytree(ROOT / "roles/stack/files/sglang-router-0.3.2", copy)
+    lock = copy / "requirements.txt"
+    before = lock.read_text(encoding="utf-8")
+    lock.write_text(damage(before), encoding="utf-8")
+    assert lock.read_text(encoding="utf-8") != before
+    return str(copy.parent)
+
+
+def test_a_lock_with_a_wrong_hash_is_named(pair: Lab, tmp_path: Path) -> None:
+    def other_hashes(text: str) -> str:
+        """Another first digit in every hash of one package: the lock is well made, and no wheel fits it."""
+        (entry,) = re.findall(r"^yarl==.*?(?=^\w)", text, re.MULTILINE | re.DOTALL) or [text[text.index("yarl==") :]]
+        return text.replace(entry, re.sub(r"sha256:(.)", lambda found: "sha256:" + ("1" if found[1] == "0" else "0"), entry))
+
+    text = _refused_build(pair, "/opt/sglang/wrong", stack_definition_paths=[_damaged_lock(tmp_path, other_hashes)])
+    assert "yarl-" in text
+
+
+LOCKS = {
+    "cut in a hash": lambda text: text[: text.index("sha256:") + 20] + "\n",
+    "no hash": lambda text: text.replace("--hash=sha256:", "--nohash:", 1),
+    "no version": lambda text: text.replace("==", ">=", 1),
+    "empty": lambda text: "",
+}
+
+
+@pytest.mark.parametrize("damage", LOCKS.values(), ids=LOCKS)
+def test_a_damaged_lock_is_named_before_a_host_is_reached(damage: Callable[[str], str], pair: Lab, tmp_path: Path) -> None:
+    before = pair.state()
+    paths = [_damaged_lock(tmp_path, damage)]
+    run = pair.play("--tags", "stack", "--limit", "router", variables={**pair.variables, "stack_definition_paths": paths})
+    run.refused()
+    text = run.failures["r0"]
+    print(text)
+    for words in ("sglang-router-0.3.2", "the lock ", "Fix: "):
+        assert words in text
+    assert pair.state() == before
 
 
 @pytest.mark.parametrize("filled", ["before", "during"])

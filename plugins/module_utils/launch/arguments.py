@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, files, flags, refusals
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.topology import Instance
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.topology import Instance, management_address
 
 # Derived from the topology; written as an argument they would contradict it. dest -> the variable to use instead.
 TYPED = {
@@ -38,6 +38,7 @@ ROUTER_TYPED = {
     "decode": "sglang_pools.decode",
     "worker_urls": "sglang_pools",
 }
+ROUTER_VARIABLE = "sglang_router.args"
 # On the command line, where `ps` and an operator look for them; the rest goes into the argument file.
 ON_COMMAND_LINE = (
     "model_path", "served_model_name", "disaggregation_mode", "host", "port", "tensor_parallel_size", "nnodes", "node_rank",
@@ -62,32 +63,48 @@ def refuse_typed(arguments: dict[str, Any], typed: dict[str, str], variable: str
     return {dest: value for dest, value in arguments.items() if dest not in typed}
 
 
+def _check_path(dest: str, original: Any, variable: str, findings: Findings) -> None:
+    where = f"{variable}.{dest.replace('_', '-')}"
+    router = variable == ROUTER_VARIABLE
+    source, paths = ("sglang_router.files", files.ROUTER_PATH_ARGUMENTS) if router else ("sglang_files", files.PATH_ARGUMENTS)
+    if dest in paths and files.is_path(original):
+        findings.add(
+            "argument.bare-path", where, f"{original!r} names a file that the plan does not know",
+            f"put the file into {source} and write {{file: NAME}}: every host then holds the same bytes",
+        )
+    if dest == "disaggregation_ib_device" and files.is_reference(original) and not str(original["file"]).endswith(".json"):
+        findings.add(
+            "argument.ib-device-file", where,
+            f"{str(original['file'])!r} does not end in .json: SGLang would take the path for a device name",
+            "call the file NAME.json",
+        )
+
+
+def _checked(
+    table: flags.FlagTable, given: dict[str, Any], variable: str, typed: dict[str, str], findings: Findings,
+) -> dict[str, Any]:
+    """Return an operator's arguments by dest, as written, after all checks that need the option table only."""
+    resolved = flags.resolve(table, {key: files.without_references(value) for key, value in given.items()}, variable, findings)
+    originals = {option.dest: value for key, value in given.items() if (option := table.find(str(key)))}
+    kept = refuse_typed(resolved, typed, variable, findings)
+    for dest, value in kept.items():
+        refusals.argument(dest, value, variable, findings)
+        _check_path(dest, originals[dest], variable, findings)
+    return {dest: originals[dest] for dest in kept}
+
+
 def operator(table: flags.FlagTable, layers: list[tuple[str, dict[str, Any]]], findings: Findings) -> dict[str, Any]:
     """Merge layers of an operator's arguments, later ones win; null takes an earlier value back."""
     merged: dict[str, Any] = {}
     for variable, given in layers:
-        unresolved = {key: ("" if files.is_reference(value) else value) for key, value in given.items()}
-        checked = flags.resolve(table, unresolved, variable, findings)
-        originals = {option.dest: value for key, value in given.items() if (option := table.find(str(key)))}
-        for dest, value in refuse_typed(checked, TYPED, variable, findings).items():
-            refusals.argument(dest, value, variable, findings)
-            merged[dest] = originals[dest] if files.is_reference(originals[dest]) else value
-            if dest in files.PATH_ARGUMENTS and files.is_path(value) and not files.is_reference(originals[dest]):
-                findings.add(
-                    "argument.bare-path",
-                    f"{variable}.{dest.replace('_', '-')}",
-                    f"{value!r} names a file that the plan does not know",
-                    "put the file into sglang_files and write {file: NAME}: all ranks then hold the same bytes",
-                )
-            named = str(originals[dest]["file"]) if files.is_reference(originals[dest]) else ""
-            if dest == "disaggregation_ib_device" and named and not named.endswith(".json"):
-                findings.add(
-                    "argument.ib-device-file",
-                    f"{variable}.disaggregation-ib-device",
-                    f"{named!r} does not end in .json: SGLang would take the path for a device name",
-                    "call the file NAME.json",
-                )
+        merged |= _checked(table, given, variable, TYPED, findings)
     return merged
+
+
+def router_operator(table: flags.FlagTable, given: dict[str, Any], folder: files.Folder, findings: Findings) -> dict[str, Any]:
+    """Return what the operator wrote for the router, by dest, its files resolved."""
+    checked = _checked(table, given, ROUTER_VARIABLE, ROUTER_TYPED, findings)
+    return {dest: folder.resolve(value, f"{ROUTER_VARIABLE}.{dest.replace('_', '-')}", findings) for dest, value in checked.items()}
 
 
 def derived(instance: Instance, rank: int, cluster: Cluster) -> dict[str, tuple[Any, str]]:
@@ -151,9 +168,13 @@ def split(table: flags.FlagTable, arguments: dict[str, Any]) -> tuple[list[str],
 
 
 def router(
-    cluster: Cluster, host_address: str, instances: list[Instance], table: flags.FlagTable, findings: Findings,
+    cluster: Cluster, host: str, given: dict[str, Any], instances: list[Instance], table: flags.FlagTable,
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the router's command line words and the reasons of what was derived."""
+    """Return the router's command line words and the reasons of what was derived.
+
+    :param given: what the operator wrote, by dest.
+    """
+    host_address = management_address(cluster, host)
     values: dict[str, tuple[Any, str]] = {
         "host": (host_address, "the router's own management address, by which clients reach the cluster"),
         "port": (cluster.router["port"], "sglang_router.port"),
@@ -162,10 +183,7 @@ def router(
         "pd_disaggregation": (True, "the workers are prefill and decode instances"),
         **ROUTER_DEFAULTS,
     }
-    given = flags.resolve(table, cluster.router["args"], "sglang_router.args", findings)
-    for dest, value in refuse_typed(given, ROUTER_TYPED, "sglang_router.args", findings).items():
-        refusals.argument(dest, value, "sglang_router.args", findings)
-        values[dest] = (value, "sglang_router.args")
+    values |= {dest: (value, ROUTER_VARIABLE) for dest, value in given.items()}
     line: list[str] = []
     for dest, (value, _why) in values.items():
         if value is not None:

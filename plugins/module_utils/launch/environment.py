@@ -52,11 +52,8 @@ def engine(instance: Instance, host: str, stack: EngineStack, cluster: Cluster) 
     return derived
 
 
-def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings, with_files: bool = True) -> dict[str, Any]:
-    """Merge layers of an operator's environment, later ones win; null takes an earlier or derived value back.
-
-    :param with_files: whether a value may be C({file: NAME}).
-    """
+def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings) -> dict[str, Any]:
+    """Merge layers of an operator's environment, later ones win; null takes an earlier or derived value back."""
     merged: dict[str, Any] = {}
     for variable, given in layers:
         for name, value in given.items():
@@ -71,10 +68,10 @@ def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings, with_
                     "environment.value", where, f"{value} is a boolean, which programs read in many ways",
                     "quote what is meant: \"1\", \"true\", ...",
                 )
-            elif isinstance(value, (dict, list)) and not (with_files and files.is_reference(value)):
+            elif isinstance(value, (dict, list)) and not files.is_reference(value):
                 findings.add(
                     "environment.value", where, f"{value!r} is not a text",
-                    "write one text" + (", or {file: NAME} of sglang_files" if with_files else ""),
+                    "write one text, or {file: NAME} of the files",
                 )
             elif isinstance(value, str) and ("\n" in value or "\0" in value):
                 findings.add("environment.value", where, "holds a line break", "an environment file has one line per variable")

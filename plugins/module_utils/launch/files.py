@@ -12,8 +12,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import pathlib
 import posixpath
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
@@ -34,11 +37,15 @@ PATH_ARGUMENTS = frozenset(
         "speculative_token_map",
     }
 )
+# Arguments of sglang-router 0.3.2 of the same kind (router_args.py). Certificates may be bare paths: they are renewed on the host, beside
+# their keys.
+ROUTER_PATH_ARGUMENTS = frozenset({"chat_template", "mcp_config_path"})
 # Environment variables of the same kind.
 PATH_VARIABLES = frozenset({"SGLANG_MOE_CONFIG_DIR", "MC_CUSTOM_TOPO_JSON", "NCCL_TOPO_FILE", "NCCL_GRAPH_FILE"})
 # Files of the same directory that the plan writes itself.
 OWN = ("environment", "arguments.yaml")
 SUFFIXES = (".json", ".jinja", ".yaml", ".yml", ".pt", ".xml")
+PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
 
 
 def is_path(value: Any) -> bool:
@@ -49,6 +56,13 @@ def is_path(value: Any) -> bool:
 def is_reference(value: Any) -> bool:
     """Whether a value is C({file: NAME})."""
     return isinstance(value, Mapping) and set(value) == {"file"}
+
+
+def without_references(value: Any) -> Any:
+    """Return value with an empty text for each C({file: NAME}), so that an option table can judge the rest."""
+    if isinstance(value, list):
+        return [without_references(item) for item in value]
+    return "" if is_reference(value) else value
 
 
 def directory(instance: str) -> str:
@@ -79,47 +93,70 @@ def _row(path: str, content: bytes) -> dict[str, str]:
     return {"path": path, "content": text, "encoding": encoding, "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def render(
-    entries: Mapping[str, Any],
-    instance: str,
-    variable: str,
-    read: Callable[[str], bytes],
-    findings: Findings,
-) -> list[dict[str, str]]:
-    """Return the files of an instance, each with its path on the host, its content, how that is encoded, and its SHA-256.
-
-    :param read: returns the bytes of a path on the controller, or raises OSError.
-    """
-    rendered: list[dict[str, str]] = []
+def _render(
+    entries: Mapping[str, Any], instance: str, variable: str, read: Callable[[str], bytes], findings: Findings,
+) -> dict[str, tuple[str, dict[str, str]]]:
+    rendered = {}
     for name, entry in sorted(entries.items()):
+        where = f"{variable}.{name}"
         clean = posixpath.normpath(str(name))
         if clean.startswith(("/", "..")) or clean == "." or clean.split("/")[0] in OWN or not clean.isprintable():
             findings.add(
-                "file.name",
-                f"{variable}.{name}",
-                "is not a name below the instance's directory",
+                "file.name", where, "is not a name below the instance's directory",
                 f"use a relative name such as deepep.json, and not {' or '.join(OWN)}",
             )
             continue
-        path = posixpath.join(directory(instance), clean)
-        clash = [row["path"] for row in rendered if path.startswith(row["path"] + "/")]
-        if clash:
-            findings.add("file.name-clash", f"{variable}.{name}", f"{clash[0]} is a file, so nothing can be below it", "rename one of them")
         content = _bytes(name, entry, variable, read, findings)
-        if content is not None:
-            rendered.append(_row(path, content))
+        if content is None:
+            continue
+        if PRIVATE_KEY.search(content):
+            findings.add(
+                "file.secret", where, "holds a private key, and the plan can be read by everybody who may run it",
+                "put the key on the hosts yourself, readable for the service's user only, and name its path as the argument",
+            )
+        path = posixpath.join(directory(instance), clean)
+        rendered[path] = (where, _row(path, content))
     return rendered
 
 
-def resolve(value: Any, instance: str, rendered: list[dict[str, str]], variable: str, findings: Findings) -> Any:
-    """Return value with C({file: NAME}) replaced by the path on the host; anything else is returned as it is."""
-    if not is_reference(value):
-        return value
-    path = posixpath.normpath(posixpath.join(directory(instance), str(value["file"])))
-    known = {row["path"] for row in rendered}
-    if path != directory(instance) and path not in known and not any(row.startswith(path + "/") for row in known):
-        findings.add(
-            "file.unknown", variable, f"names file {value['file']}, which sglang_files does not hold",
-            "add it to sglang_files, or to the files of the pool or the instance",
-        )
-    return path
+def merge(
+    layers: Sequence[tuple[str, Mapping[str, Any]]], name: str, read: Callable[[str], bytes], findings: Findings,
+) -> Folder:
+    """Return the files of an instance, or of the router, each with its path on the host, its content, how that is encoded, and its SHA-256.
+
+    :param layers: variable and its entries; later ones replace files of the same name.
+    :param name: of the instance, or C(router).
+    :param read: returns the bytes of a path on the controller, or raises OSError.
+    """
+    merged: dict[str, tuple[str, dict[str, str]]] = {}
+    for variable, entries in layers:
+        merged |= _render(entries, name, variable, read, findings)
+    for path, (where, _row_of_path) in sorted(merged.items()):
+        for parent in map(str, pathlib.PurePosixPath(path).parents):
+            if parent in merged:
+                findings.add("file.name-clash", where, f"{parent} is a file, so nothing can be below it", "rename one of them")
+    return Folder(name, [merged[path][1] for path in sorted(merged)])
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The directory of an instance, or of the router, on every host of it, and the operator's files in it."""
+
+    name: str
+    rows: list[dict[str, str]]
+
+    def resolve(self, value: Any, variable: str, findings: Findings) -> Any:
+        """Return value with C({file: NAME}) replaced by the path on the host; anything else is returned as it is."""
+        if isinstance(value, list):
+            return [self.resolve(item, variable, findings) for item in value]
+        if not is_reference(value):
+            return value
+        path = posixpath.normpath(posixpath.join(directory(self.name), str(value["file"])))
+        known = {row["path"] for row in self.rows}
+        if path != directory(self.name) and path not in known and not any(row.startswith(path + "/") for row in known):
+            router = self.name == "router"
+            source, more = ("sglang_router.files", "") if router else ("sglang_files", ", or to the files of the pool or the instance")
+            findings.add(
+                "file.unknown", variable, f"names file {value['file']}, which {source} does not hold", f"add it to {source}{more}",
+            )
+        return path

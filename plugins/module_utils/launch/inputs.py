@@ -75,8 +75,7 @@ ROUTER = {
     "group": Key(str, "router"),
     "port": Key(int, 8000, minimum=1, maximum=HIGHEST_PORT),
     "metrics_port": Key(int, 29000, minimum=1, maximum=HIGHEST_PORT),
-    "args": Key(dict, {}),
-    "env": Key(dict, {}),
+    **LAUNCH,
 }
 HOST = {
     "sglang_fabric_address": Key(str, ""),

@@ -84,21 +84,17 @@ class _Planner:
             layers.append((f"sglang_host_{kind}", self.cluster.hosts[host][f"sglang_host_{kind}"]))
         return [(variable, given) for variable, given in layers if given]
 
-    def _files(self, instance: Instance) -> list[dict[str, str]]:
-        rendered: dict[str, dict[str, str]] = {}
-        for variable, given in self._layers("files", instance):
-            for row in files.render(given, instance.name, variable, self.read, self.findings):
-                rendered[row["path"]] = row
-        return [rendered[path] for path in sorted(rendered)]
+    def _files(self, instance: Instance) -> files.Folder:
+        return files.merge(self._layers("files", instance), instance.name, self.read, self.findings)
 
-    def _rank(self, instance: Instance, rank: int, rendered: list[dict[str, str]]) -> dict[str, Any]:
+    def _rank(self, instance: Instance, rank: int, folder: files.Folder) -> dict[str, Any]:
         host = instance.hosts[rank]
         cluster, findings = self.cluster, self.findings
         derived = arguments.derived(instance, rank, cluster) | arguments.decode_tp(instance, self.instances)
         given = arguments.operator(self.table, self._layers("args", instance, host), findings)
         values = {**self.engine.arguments, **{dest: value for dest, (value, _why) in derived.items()}, **given}
         values = {
-            dest: files.resolve(value, instance.name, rendered, f"argument {dest.replace('_', '-')} of {instance.name}", findings)
+            dest: folder.resolve(value, f"argument {dest.replace('_', '-')} of {instance.name}", findings)
             for dest, value in values.items()
         }
         line, in_file = arguments.split(self.table, values)
@@ -108,7 +104,7 @@ class _Planner:
 
         env: dict[str, tuple[str | None, str]] = {**environment.engine(instance, host, self.engine, cluster)}
         for name, value in environment.operator(self._layers("env", instance, host), findings).items():
-            resolved = files.resolve(value, instance.name, rendered, f"environment {name} of {instance.name}", findings)
+            resolved = folder.resolve(value, f"environment {name} of {instance.name}", findings)
             env[name] = (None if resolved is None else str(resolved), "written in the inventory")
         directory = files.directory(instance.name)
         return {
@@ -129,7 +125,7 @@ class _Planner:
             "argv": ["-m", "sglang.launch_server", "--config", f"{directory}/arguments.yaml", *line],
             "arguments": in_file,
             "environment": {name: value for name, (value, _why) in sorted(env.items()) if value is not None},
-            "files": rendered,
+            "files": folder.rows,
             "reasons": why | {name: reason for name, (value, reason) in env.items() if value is not None},
             "ports": self._rank_ports(instance, rank),
             "health_url": addresses.url(cluster.hosts[host]["sglang_fabric_address"], instance.port) + "/health",
@@ -159,8 +155,8 @@ class _Planner:
         }
 
     def _instance(self, instance: Instance) -> dict[str, Any]:
-        rendered = self._files(instance)
-        ranks = [self._rank(instance, rank, rendered) for rank in range(instance.nodes)]
+        folder = self._files(instance)
+        ranks = [self._rank(instance, rank, folder) for rank in range(instance.nodes)]
         identity = digest([self.engine.name, [[rank["host"], rank["argv"], rank["arguments"], rank["environment"],
                                                [[row["path"], row["sha256"]] for row in rank["files"]]] for rank in ranks]])
         for rank in ranks:
@@ -180,10 +176,13 @@ class _Planner:
         cluster = self.cluster
         address = topology.management_address(cluster, host)
         table = flags.load(self.router_stack.flags)
-        line, reasons = arguments.router(cluster, address, self.instances, table, self.findings)
+        folder = files.merge([("sglang_router.files", cluster.router["files"])], "router", self.read, self.findings)
+        given = arguments.router_operator(table, cluster.router["args"], folder, self.findings)
+        line, reasons = arguments.router(cluster, host, given, self.instances, table)
         common = {name: value for name, (value, _why) in environment.common(self.router_stack.name, self.root).items()}
-        given = environment.operator([("sglang_router.env", cluster.router["env"])], self.findings, with_files=False)
-        env = {name: str(value) for name, value in {**common, **given}.items() if value is not None}
+        written = environment.operator([("sglang_router.env", cluster.router["env"])], self.findings)
+        resolved = {name: folder.resolve(value, f"sglang_router.env.{name}", self.findings) for name, value in written.items()}
+        env = {name: str(value) for name, value in {**common, **resolved}.items() if value is not None}
         return {
             "host": host,
             "address": address,
@@ -193,7 +192,9 @@ class _Planner:
             "stack_link": f"{self.root}/{self.router_stack.name}",
             "argv": ["-m", self.router_stack.module, *line],
             "environment": env,
-            "environment_file": "/etc/sglang/router/environment",
+            "directory": files.directory("router"),
+            "environment_file": files.directory("router") + "/environment",
+            "files": folder.rows,
             "reasons": reasons,
             "url": addresses.url(address, cluster.router["port"]),
             "model": cluster.model["name"],
@@ -202,7 +203,7 @@ class _Planner:
                 ports.port(cluster.router["port"], address, "router API", "sglang_router.port"),
                 ports.port(cluster.router["metrics_port"], address, "router metrics", "sglang_router.metrics_port"),
             ],
-            "digest": digest([self.router_stack.name, line, env]),
+            "digest": digest([self.router_stack.name, line, env, [[row["path"], row["sha256"]] for row in folder.rows]]),
         }
 
     def _host(self, host: str, instances: list[dict[str, Any]], routers: list[dict[str, Any]]) -> dict[str, Any]:

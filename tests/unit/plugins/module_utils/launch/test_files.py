@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import files
-from ansible_collections.railyard.sglang.tests.unit.support.clusters import FILES, cluster
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import FILES, cluster, options
 
 
 def planned(changes: dict[str, Any], host: str = "p0") -> dict[str, Any]:
@@ -54,6 +54,25 @@ def test_a_later_layer_replaces_a_file() -> None:
     changes = {"sglang_files": {"x": {"content": "1"}, "y": {"content": "1"}}, "sglang_pools.prefill.files": {"x": {"content": "2"}}}
     assert [(row["path"][-1], row["content"]) for row in planned(changes)["files"]] == [("x", "2"), ("y", "1")]
     assert [row["content"] for row in planned(changes, "d0")["files"]] == ["1", "1"]
+
+
+def test_files_of_the_router() -> None:
+    changes = {
+        "sglang_router.files": {"mcp.yaml": {"content": "a: 1\n"}, "tls/ca.pem": {"content": "x"}, "tls/more.pem": {"content": "y"}},
+        "sglang_router.args": {
+            "mcp-config-path": {"file": "mcp.yaml"},
+            "ca-cert-paths": [{"file": "tls/ca.pem"}, {"file": "tls/more.pem"}],
+        },
+        "sglang_router.env": {"SSL_CERT_DIR": {"file": "tls"}},
+    }
+    router = cluster().change(changes).plan()["hosts"]["r0"]["router"]
+    assert [row["path"] for row in router["files"]] == [f"/etc/sglang/router/{name}" for name in ("mcp.yaml", "tls/ca.pem", "tls/more.pem")]
+    given = options(router["argv"][2:])
+    assert given["--mcp-config-path"] == ["/etc/sglang/router/mcp.yaml"]
+    assert given["--ca-cert-paths"] == ["/etc/sglang/router/tls/ca.pem", "/etc/sglang/router/tls/more.pem"]
+    assert router["environment"]["SSL_CERT_DIR"] == "/etc/sglang/router/tls"
+    changed = cluster().change({**changes, "sglang_router.files": {**changes["sglang_router.files"], "tls/ca.pem": {"content": "z"}}})
+    assert changed.plan()["hosts"]["r0"]["router"]["digest"] != router["digest"]
 
 
 @pytest.mark.parametrize(

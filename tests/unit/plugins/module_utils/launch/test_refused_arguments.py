@@ -100,7 +100,10 @@ ENVIRONMENT = {
     },
     "directory that the plan does not know": environment("SGLANG_MOE_CONFIG_DIR", "/root/moe", "'/root/moe'", "environment.bare-path"),
     "router, boolean": Refusal("environment.value", {"sglang_router.env.A": False}, "sglang_router.env.A", "is a boolean"),
-    "router, file": Refusal("environment.value", {"sglang_router.env.A": {"file": "x"}}, "sglang_router.env.A", "is not a text"),
+    "router, map": Refusal("environment.value", {"sglang_router.env.A": {"x": 1}}, "sglang_router.env.A", "is not a text"),
+    "router, unknown file": Refusal(
+        "file.unknown", {"sglang_router.env.A": {"file": "x"}}, "sglang_router.env.A", "names file x", "add it to sglang_router.files"
+    ),
 }
 FILES = {
     "not on the controller": file("file.source", "a.json", {"src": "/controller/none"}, "No such file", "sglang_files.a.json.src"),
@@ -115,6 +118,34 @@ FILES = {
     "a line break in the name": file("file.name", "a\nb", {"content": "x"}, "is not a name below"),
     "below a file": Refusal(
         "file.name-clash", {"sglang_files": {"a": {"content": ""}, "a/b": {"content": ""}}}, "sglang_files.a/b", "/a is a file"
+    ),
+    "below a file of another layer": Refusal(
+        "file.name-clash",
+        {"sglang_files": {"a/b": {"content": ""}}, "sglang_pools.decode.files": {"a": {"content": ""}}},
+        "sglang_files.a/b",
+        "/etc/sglang/decode-0/a is a file",
+    ),
+    "private key": file("file.secret", "key.pem", {"content": "-----BEGIN RSA PRIVATE KEY-----\nx\n"}, "holds a private key"),
+    "router, private key": Refusal(
+        "file.secret",
+        {"sglang_router.files": {"k": {"content": "-----BEGIN PRIVATE KEY-----"}}},
+        "sglang_router.files.k",
+        "holds a private key",
+        "put the key on the hosts yourself",
+    ),
+    "router, a path that the plan does not know": Refusal(
+        "argument.bare-path",
+        {"sglang_router.args.mcp-config-path": "/root/mcp.yaml"},
+        "sglang_router.args.mcp-config-path",
+        "'/root/mcp.yaml' names a file",
+        "put the file into sglang_router.files",
+    ),
+    "router, unknown in an argument": Refusal(
+        "file.unknown",
+        {"sglang_router.args.ca-cert-paths": [{"file": "ca.pem"}]},
+        "sglang_router.args.ca-cert-paths",
+        "names file ca.pem",
+        "add it to sglang_router.files",
     ),
     "unknown in an argument": Refusal(
         "file.unknown",
