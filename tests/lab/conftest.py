@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from labkit import Lab
+from labkit import Lab, Labs
 
 # Tests that need no cluster come first, then those on the large one, then those on the small one.
 ORDER = ("cluster", "pair")
@@ -38,34 +38,6 @@ def _place(item: pytest.Item) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests by lab; within a lab they keep the order of their files."""
     items.sort(key=_place)
-
-
-class Labs:
-    """Keeps one lab up at a time."""
-
-    def __init__(self, scratch: pytest.TempPathFactory, keep: bool) -> None:
-        self.scratch = scratch
-        self.keep = keep
-        self.up: Lab | None = None
-
-    def take_down(self) -> None:
-        """Remove the lab that is up."""
-        if self.up is not None:
-            self.up.down()
-            self.up = None
-
-    def converged(self, name: str, shape: str) -> Lab:
-        """Return a cluster on a fresh lab."""
-        self.take_down()
-        lab = Lab(name, shape, self.scratch.mktemp(name))
-        if not self.keep:
-            lab.log.unlink(missing_ok=True)
-            lab.down()
-        self.up = lab
-        lab.up()
-        run = lab.converge()
-        lab.record("first run", round(run.seconds, 1))
-        return lab
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -502,3 +503,31 @@ def wait_until(what: Callable[[], bool], seconds: float, text: str) -> float:
 def names(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the distinct task names of results, in their order."""
     return list(dict.fromkeys(row["task"] for row in results))
+
+
+class Labs:
+    """Keeps one lab up at a time."""
+
+    def __init__(self, scratch: pytest.TempPathFactory, keep: bool) -> None:
+        self.scratch = scratch
+        self.keep = keep
+        self.up: Lab | None = None
+
+    def take_down(self) -> None:
+        """Remove the lab that is up."""
+        if self.up is not None:
+            self.up.down()
+            self.up = None
+
+    def converged(self, name: str, shape: str) -> Lab:
+        """Return a cluster on a fresh lab."""
+        self.take_down()
+        lab = Lab(name, shape, self.scratch.mktemp(name))
+        if not self.keep:
+            lab.log.unlink(missing_ok=True)
+            lab.down()
+        self.up = lab
+        lab.up()
+        run = lab.converge()
+        lab.record("first run", round(run.seconds, 1))
+        return lab
