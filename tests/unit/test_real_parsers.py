@@ -8,34 +8,36 @@ The parsers are those of the stacks, whose Python must be named:
     RAILYARD_STACK_PYTHON=/opt/sglang/sglang-0.5.8-cpu/bin/python \\
     RAILYARD_ROUTER_PYTHON=/opt/sglang/sglang-router-0.3.2/bin/python tools/unit.sh tests/unit/test_real_parsers.py
 
-A finished stack in the cache (its folder store) does as well.
+A finished stack in the cache (its folder store) does as well. Where there is no stack of a version, its parser is enough:
+
+    tools/flag_table.sh sglang==0.5.23 DIR && RAILYARD_STACK_0523_PYTHON=DIR/bin/python tools/unit.sh tests/unit/test_real_parsers.py
+    tools/flag_table.sh smg==1.13.0 DIR && RAILYARD_SMG_PYTHON=DIR/bin/python tools/unit.sh tests/unit/test_real_parsers.py
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import arguments, flags, refusals
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import arguments, catalogue, flags, flagtable, refusals
 from ansible_collections.railyard.sglang.plugins.module_utils.model import tiny
 from ansible_collections.railyard.sglang.tests.unit.support import playbooks
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster
+from ansible_collections.railyard.sglang.tests.unit.support.parsers import LEAST, NEEDS, PYTHONS, VARIABLES, environment, parse
 from ansible_collections.railyard.sglang.tests.unit.support.playbooks import ROOT, Rendered
 
-PYTHONS = {"engine": os.environ.get("RAILYARD_STACK_PYTHON", ""), "router": os.environ.get("RAILYARD_ROUTER_PYTHON", "")}
-needs_engine = pytest.mark.skipif(not PYTHONS["engine"], reason="set RAILYARD_STACK_PYTHON to the Python of stack sglang-0.5.8-cpu")
-needs_router = pytest.mark.skipif(not PYTHONS["router"], reason="set RAILYARD_ROUTER_PYTHON to the Python of stack sglang-router-0.3.2")
-TABLES = {"engine": "sglang-0.5.8", "router": "sglang-router-0.3.2"}
-LEAST = {"engine": ["--model-path", "/m"], "router": []}
-REFUSED = refusals.SECRET_ARGUMENTS | set(refusals.PARALLEL)
+needs_engine, needs_router = NEEDS["sglang-0.5.8"], NEEDS["sglang-router-0.3.2"]
+of_every_table = pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDS[name]) for name in VARIABLES])
+OLD, ROUTER = "sglang-0.5.8", "sglang-router-0.3.2"
 # Texts that YAML, a shell, argparse or systemd could take for something else.
 HARD = [
     "", "a\nb",
@@ -43,33 +45,30 @@ HARD = [
     "'", '"', "\\", "%h", "$HOME", "é😀", "-x", "--host=1", "-1", "- a", "{a: b}", "[1]", "&a", "*a", "!a", "@a", "|", "a,b", "=",
 ]  # fmt: skip
 
-
-def environment() -> dict[str, str]:
-    """Return this environment without what would reach into the stack's Python."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "ANSIBLE"))}
-    cpu = {"SGLANG_USE_CPU_ENGINE": "1", "HF_HUB_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_NUM_THREADS": "1"}
-    return {**kept, **cpu, "PYTHONNOUSERSITE": "1"}
+TURNS = 6
+# Every option at once makes no sense together: only the way of each value to the program is looked at.
+ANYTHING = {rule.id: "all options at once, to see their values arrive" for rule in catalogue.RULES.values() if rule.waivable}
 
 
-def parse(program: str, argvs: Sequence[list[str]], start: Sequence[list[str]] = ()) -> dict[str, Any]:
-    """Return what the real parser of a program makes of argument vectors."""
-    asked = {"program": program, "least": LEAST[program], "parse": list(argvs), "start": list(start)}
-    command = [PYTHONS[program], str(ROOT / "tests/unit/support/parse_arguments.py")]
-    done = subprocess.run(
-        command, input=json.dumps(asked), env=environment(), capture_output=True, encoding="utf-8", check=False, timeout=300
-    )
-    rows = [line for line in done.stdout.split("\n") if line.startswith("RESULT ")]
-    assert rows, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    found: dict[str, Any] = json.loads(rows[0].removeprefix("RESULT "))
-    return found
+# Options whose values their parser turns into something else than a text.
+PARSED: dict[str, Callable[[Any], Any]] = {
+    "quantization_param_path": lambda value: None if value in ("None", "") else value,
+    "cache_boundaries": lambda value: [int(item) for item in value.split(",")],
+    "encode": lambda value: [value if isinstance(value, list) else [value]],
+    "mm_allowed_media_domains": lambda value: [item.strip() for item in value.split(",") if item.strip()],
+}
 
 
 def expected(option: flags.Option, value: Any) -> Any:
     """Return what a parser must make of an operator's value."""
     if option.type == "json":
         return json.loads(value) if isinstance(value, str) else value
+    if option.dest in PARSED:
+        return PARSED[option.dest](value)
     if isinstance(value, dict):
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    if option.kind == "append" and not option.nargs:
+        return value if isinstance(value, list) else [value]
     if option.nargs in ("+", "*"):
         return [float(item) if option.type == "float" else item for item in (value if isinstance(value, list) else [value])]
     return float(value) if option.type == "float" else str(value) if option.type == "str" else value
@@ -82,25 +81,44 @@ def differences(parsed: dict[str, Any], wanted: dict[str, Any], defaults: dict[s
     return {name: (value, full[name]) for name, value in parsed.items() if value != full[name]}
 
 
+# Values that are looked at while the command line is read; and one of two options of smg that exclude each other.
+FIXED = {"cuda_graph_config": {}, "log_level": "debug"}
+EXCLUDED = {"service_discovery"}
+
+
+def is_written_by_nobody(table: flags.FlagTable, option: flags.Option) -> bool:
+    """Return whether an option is the topology's, a secret, or one that the program does not want any more."""
+    typed = arguments.TYPED if table.is_engine else arguments.ROUTER_TYPED
+    return option.dest in arguments.by_dest(table, typed) or option.dest in refusals.SECRET_ARGUMENTS or bool(option.deprecated)
+
+
+def scalar(option: flags.Option, number: int) -> Any:
+    """Return one value of an option; another number gives another one."""
+    text = HARD[number % len(HARD)]
+    if option.dest in FIXED:
+        return FIXED[option.dest]
+    if option.type == "json":
+        return [{"b": [1, None], "a": text}, json.dumps([text]), [1, 2.5], {}][number % 4]
+    if option.choices:
+        return option.choices[number % len(option.choices)]
+    least = -1 if option.minimum is None else option.minimum
+    rows = {"int": [7, 0, least], "float": [1e-05, 2, 0.25], "str": [text], "size": [4096, 0, 7], "int-list": ["1", "1,20"]}[option.type]
+    # argparse reads a list up to the next word with a dash.
+    return "x" if option.nargs and text.startswith("-") and option.type == "str" else rows[number % len(rows)]
+
+
 def values(table: flags.FlagTable, turn: int) -> dict[str, Any]:
     """Return a value for every option that an operator may write; another turn takes others."""
-    typed = arguments.TYPED if table.name == TABLES["engine"] else arguments.ROUTER_TYPED
     found: dict[str, Any] = {}
     for index, (dest, option) in enumerate(sorted(table.options.items())):
-        number = index + turn * 11
-        text = HARD[number % len(HARD)]
-        if dest in typed or dest in REFUSED or (option.kind == "other" and not option.nargs):
+        if is_written_by_nobody(table, option) or dest in EXCLUDED:
             continue
-        if option.kind == "flag":
-            found[dest] = True
-        elif option.type == "json":
-            found[dest] = [{"b": [1, None], "a": text}, json.dumps([text]), [1, 2.5], {}][number % 4]
+        if option.kind in ("flag", "switch"):
+            found[dest] = option.kind == "flag" or bool((turn + index) % 2)
         else:
-            scalars = {"int": [7, 0, -1], "float": [1e-05, 2, 0.25], "str": [text]}[option.type]
-            scalar = option.choices[number % len(option.choices)] if option.choices else scalars[number % len(scalars)]
-            # argparse reads a list up to the next word with a dash.
-            scalar = "x" if option.nargs and isinstance(scalar, str) and scalar.startswith("-") else scalar
-            found[dest] = [scalar, scalar] if option.nargs in ("+", "*") and turn % 2 else scalar
+            value = scalar(option, index + turn * 11)
+            several = option.nargs in ("+", "*") or (option.kind == "append" and not option.nargs)
+            found[dest] = [value, value] if several and turn % 2 else value
     return found
 
 
@@ -126,17 +144,115 @@ def write_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("program", [pytest.param("engine", marks=needs_engine), pytest.param("router", marks=needs_router)])
-def test_the_tables_are_those_of_the_parsers(program: str) -> None:
-    command = [PYTHONS[program], str(ROOT / "tools/flag_table.py"), program]
-    done = subprocess.run(command, env=environment(), capture_output=True, check=False, timeout=300)
+@of_every_table
+def test_the_tables_are_those_of_the_parsers(name: str) -> None:
+    command = [PYTHONS[name], str(ROOT / "tools/flag_table.py"), flags.load(name).distribution]
+    # What a default could be read from must not reach a table.
+    secrets = dict.fromkeys(("ATP_PASSWORD", "POSTGRES_DB_URL", "REDIS_URL"), "from-the-environment")
+    done = subprocess.run(command, env={**environment(), **secrets}, capture_output=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout == (ROOT / f"plugins/module_utils/launch/data/{TABLES[program]}.json").read_bytes()
+    assert done.stdout == (ROOT / f"plugins/module_utils/launch/data/{name}.json").read_bytes()
+
+
+def test_every_table_is_compared() -> None:
+    assert set(VARIABLES) == set(flagtable.names())
+
+
+@of_every_table
+def test_the_defaults_are_those_of_the_parser(name: str) -> None:
+    table = flags.load(name)
+    found = parse(name)["defaults"]
+    wanted = {dest: default for dest, default in table.defaults.items() if dest in found}
+    # An old spelling of another option has a key of its own in the table, and none in what is parsed.
+    assert [dest for dest in table.options if dest not in found] == {"sglang-0.5.23": ["monokernel_backend"]}.get(name, [])
+    assert {**found, **wanted, "model_path": None} == {**found, "model_path": None}
+
+
+@of_every_table
+def test_every_option_is_taken_as_the_table_says(name: str) -> None:
+    table = flags.load(name)
+    least = LEAST[table.distribution]
+    given = [values(table, turn) for turn in range(TURNS)]
+    words = [[word for dest, value in row.items() for word in flags.words(table.options[dest], value)] for row in given]
+    found = parse(name, [least + row for row in words])
+    assert len(given[0]) > 80
+    for row, parsed in zip(given, found["parsed"], strict=True):
+        wanted = {dest: expected(table.options[dest], value) for dest, value in row.items()}
+        path = {"model_path": "/m"} if table.is_engine else {}
+        assert differences(parsed, {**wanted, **path}, found["defaults"]) == {}
+
+
+ENGINES, ROUTERS = ("sglang-0.5.8", "sglang-0.5.23"), ("sglang-router-0.3.2", "smg-1.13.0")
+UNKNOWN, NO_VALUE = "unrecognized arguments", "expected at least one argument"
+# tables, words, what the parser says: why an argument is refused, or that it is not the parser that refuses it
+REFUSED: list[tuple[tuple[str, ...], list[str], str]] = [
+    (ENGINES, ["--kv-transfer-config", "{}"], UNKNOWN),
+    (ENGINES, ["--disaggregation-decode-url", "x"], UNKNOWN),
+    (ENGINES, ["--kv-connector-url", "x"], UNKNOWN),
+    (ENGINES, ["--gpu-memory-utilization", "0.9"], UNKNOWN),
+    (ENGINES, ["--page_size", "1"], UNKNOWN),
+    (ENGINES, ["--page-siz", "1"], ""),
+    (ENGINES, ["--mem-fraction", "0.5"], ""),
+    (ENGINES, ["--disaggregation", "x"], "ambiguous option: --disaggregation could match"),
+    (ENGINES, ["--page-size", "x"], "invalid human_readable_int value|invalid int value"),
+    (ENGINES, ["--disaggregation-transfer-backend", "rdma"], "invalid choice: 'rdma'"),
+    (ENGINES, ["--tp-size", "1.5"], "invalid int value"),
+    (("sglang-0.5.8",), ["--context-length", "64k"], "invalid int value"),
+    (("sglang-0.5.23",), ["--context-length", "64k"], ""),
+    (("sglang-0.5.8",), ["--cuda-graph-bs", "1"], ""),
+    (("sglang-0.5.23",), ["--cuda-graph-bs", "1"], "ambiguous option: --cuda-graph-bs could match"),
+    (("sglang-0.5.8",), ["--attn-dp-size", "1"], UNKNOWN),
+    (("sglang-0.5.23",), ["--attn-dp-size", "1"], ""),
+    (("sglang-0.5.23",), ["--disaggregation-decode-tp", "1"], UNKNOWN),
+    (("sglang-0.5.23",), ["--enable-dp-attention", "--disable-cuda-graph", "--monokernel-backend", "amd"], ""),
+    (("sglang-0.5.8",), ["--hybrid-kvcache-ratio"], ""),
+    (ENGINES, ["--custom-weight-loader", "--host=x"], ""),
+    (ENGINES, ["--custom-weight-loader", "a", "-x"], UNKNOWN),
+    (ENGINES, ["--custom-weight-loader"], ""),
+    (ENGINES, ["--bucket-time-to-first-token"], NO_VALUE),
+    (ENGINES, ["--bucket-time-to-first-token", "-0.5", "-1"], ""),
+    (ENGINES, ["--bucket-time-to-first-token", "-1e-05"], f"{NO_VALUE}|{UNKNOWN}"),
+    (ROUTERS, ["--page-size", "1"], UNKNOWN),
+    (("sglang-router-0.3.2",), ["--mini-lb"], ""),
+    (("smg-1.13.0",), ["--mini-lb"], UNKNOWN),
+    (("smg-1.13.0",), ["--sse-keepalive-secs", "-1"], "expected a non-negative integer"),
+    (("sglang-router-0.3.2",), ["--policy", "none"], "invalid choice: 'none'"),
+]
+
+
+@of_every_table
+def test_the_parser_refuses_what_we_say_that_it_refuses(name: str) -> None:
+    rows = [(words, text) for tables, words, text in REFUSED if name in tables]
+    least = LEAST[flags.load(name).distribution]
+    found = parse(name, refused=[least + words for words, _text in rows])["refused"]
+    wrong = [(words, text, said) for (words, text), said in zip(rows, found, strict=True) if not re.search(text or "^$", said)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDS[name]) for name in ENGINES])
+def test_what_an_argument_file_can_carry(name: str, tmp_path: Path) -> None:
+    table = flags.load(name)
+    row = {dest: value for dest, value in values(table, 0).items() if table.options[dest].fits_argument_file}
+    fits = {dest: value for dest, value in row.items() if not isinstance(value, (list, dict)) and not str(value).startswith("-")}
+    content = json.dumps({table.options[dest].name: value for dest, value in fits.items()}, ensure_ascii=False)
+    (tmp_path / "fits.yaml").write_text(content, encoding="utf-8")
+    others = [option for option in table.options.values() if option.kind == "switch" or not (option.plain or option.choices)]
+    argvs = []
+    for option in others:
+        path = tmp_path / f"{option.dest}.yaml"
+        path.write_text(json.dumps({option.name: True}), encoding="utf-8")
+        argvs.append(["--config", str(path), *LEAST["sglang"]])
+    found = parse(name, [["--config", str(tmp_path / "fits.yaml"), *LEAST["sglang"]]], refused=argvs)
+    wanted = {dest: expected(table.options[dest], value) for dest, value in fits.items()}
+    assert differences(found["parsed"][0], {**wanted, "model_path": "/m"}, found["defaults"]) == {}
+    assert len(fits) > 200
+    assert [option.dest for option, said in zip(others, found["refused"], strict=True) if "nsupported" not in said] == []
+    assert len(others) == {"sglang-0.5.8": 3, "sglang-0.5.23": 15}[name]
 
 
 @needs_engine
 def test_the_engines_of_the_golden_plan(rendered: Rendered, model: Path, tmp_path: Path) -> None:
-    table = flags.load(TABLES["engine"])
+    table = flags.load(OLD)
     argvs, ranks = [], []
     for host in ("p0", "p1", "d0", "d1"):
         files = rendered.files(host)
@@ -145,7 +261,7 @@ def test_the_engines_of_the_golden_plan(rendered: Rendered, model: Path, tmp_pat
         assert argv == rank["argv"]
         argvs.append(with_files(argv, tmp_path / host, files, model))
         ranks.append(rank)
-    found = parse("engine", argvs, argvs)
+    found = parse(OLD, argvs, argvs)
     written = {"max_total_tokens": 4096, "max_running_requests": 16, "mem_fraction_static": 0.1, "context_length": 2048}
     for rank, parsed, started in zip(ranks, found["parsed"], found["started"]):
         head = ranks[0] if rank["pool"] == "prefill" else ranks[2]
@@ -181,7 +297,7 @@ def test_the_router_of_the_golden_plan(rendered: Rendered) -> None:
     argv = words_of_unit(rendered.files("r0")["/etc/systemd/system/sglang-router.service"])
     assert argv == rendered.plan["routers"][0]["argv"]
     assert argv[:2] == ["-m", "sglang_router.launch_router"]
-    found = parse("router", [argv[2:]], [argv[2:]])
+    found = parse(ROUTER, [argv[2:]], [argv[2:]])
     settings = {
         "host": "198.51.100.210",
         "port": 8000,
@@ -203,20 +319,18 @@ def test_the_router_of_the_golden_plan(rendered: Rendered) -> None:
     assert started["decode_urls"] == ["http://203.0.113.110:30001"]
 
 
-TURNS = 6
-
-
 @needs_engine
 def test_everything_that_an_operator_may_write_reaches_the_engine(tmp_path: Path, model: Path) -> None:
-    table = flags.load(TABLES["engine"])
+    table = flags.load(OLD)
     given = [values(table, turn) for turn in range(TURNS)]
     argvs = []
     for turn, row in enumerate(given):
-        inventory = cluster(1, 1, 1, 1).change({"sglang_args": {table.options[dest].name: value for dest, value in row.items()}})
+        written = {table.options[dest].name: value for dest, value in row.items()}
+        inventory = cluster(1, 1, 1, 1).change({"sglang_args": written, "sglang_waive": ANYTHING})
         (rank,) = inventory.plan()["hosts"]["p0"]["ranks"]
         files = {rank["argument_file"]: render_arguments(rank)}
         argvs.append(with_files(rank["argv"], tmp_path / str(turn), files, model))
-    found = parse("engine", argvs)
+    found = parse(OLD, argvs)
     derived = {
         "model_path": str(model),
         "served_model_name": "tiny",
@@ -235,13 +349,13 @@ def test_everything_that_an_operator_may_write_reaches_the_engine(tmp_path: Path
 
 @needs_router
 def test_everything_that_an_operator_may_write_reaches_the_router() -> None:
-    table = flags.load(TABLES["router"])
+    table = flags.load(ROUTER)
     given = [values(table, turn) for turn in range(TURNS)]
     argvs = []
     for row in given:
         inventory = cluster(1, 1, 1, 1).change({"sglang_router.args": {table.options[dest].name: value for dest, value in row.items()}})
         argvs.append(inventory.plan()["routers"][0]["argv"][2:])
-    found = parse("router", argvs)
+    found = parse(ROUTER, argvs)
     derived = {
         "host": "198.51.100.210",
         "port": 8000,
@@ -266,6 +380,6 @@ def render_arguments(rank: dict[str, Any]) -> str:
 
 
 def test_a_python_that_is_named_is_there() -> None:
-    for program, path in PYTHONS.items():
-        assert not path or os.access(path, os.X_OK), f"{program}: {path} is not a program"
+    for name, path in PYTHONS.items():
+        assert not path or os.access(path, os.X_OK), f"{name}: {path} is not a program"
     assert sys.version_info >= (3, 11)

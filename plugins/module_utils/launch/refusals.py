@@ -11,16 +11,13 @@ from typing import Any
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 
 SECRET_ARGUMENTS = frozenset(
-    {"api_key", "admin_api_key", "control_plane_api_keys", "oracle_password", "postgres_db_url", "redis_url"}
+    {
+        "api_key", "admin_api_key", "control_plane_api_keys", "oracle_password", "postgres_db_url", "redis_url",
+        # sglang 0.5.23 takes the last one out of the command line that it logs, for the key in it.
+        "tenant_api_key", "ssl_keyfile_password", "watermark_config",
+    }
 )
 SECRET_NAME = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)", re.IGNORECASE)
-# Registration and ports are planned for attention TP = TP, one DP rank and one pipeline stage (sglang 0.5.8 disaggregation/common/conn.py).
-PARALLEL = {
-    "data_parallel_size": 1,
-    "enable_dp_attention": False,
-    "pipeline_parallel_size": 1,
-    "enable_nsa_prefill_context_parallel": False,
-}
 
 
 def argument(dest: str, value: Any, variable: str, findings: Findings) -> None:
@@ -30,11 +27,6 @@ def argument(dest: str, value: Any, variable: str, findings: Findings) -> None:
         findings.add(
             "argument.secret", where, "is a secret, and arguments are readable in files, in process lists and in logs",
             "leave it out: this version carries no secrets; keep the engines on a closed network",
-        )
-    elif dest in PARALLEL and value not in (None, PARALLEL[dest]):
-        findings.add(
-            "argument.not-planned", where, f"{value!r}: this version plans ports and registration for tensor parallelism only",
-            "leave it out, and use tp",
         )
 
 
