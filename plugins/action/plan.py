@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
@@ -16,6 +16,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import addr
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import CLUSTER, HOST
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.plan import build
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading
 
 READ = (*CLUSTER, *HOST, "ansible_host")
 
@@ -46,6 +47,14 @@ def inventories(roots: list[pathlib.Path]) -> list[str]:
     return list(found.values())
 
 
+def _said(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return one warning for findings that are alike in all but host and text."""
+    first = rows[0]
+    where = f" (host {first['host']})" if first["host"] else ""
+    more = f" And {len(rows) - 1} more alike." if len(rows) > 1 else ""
+    return f"{first['variable']}{where}: {first['text']} [rule {first['rule']}] Fix: {first['fix']}{more}"
+
+
 class ActionModule(ActionBase):
     """Reads the inventory's variables, never a host."""
 
@@ -56,7 +65,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the plan, or every finding with the inventories that exist."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        self.validate_argument_spec(argument_spec={})
+        _checked, options = self.validate_argument_spec(argument_spec={"converge": {"type": "bool", "default": True}})
         task_vars = task_vars or {}
         if addresses.netaddr is None:
             return {**result, "failed": True, "msg": missing_required_lib("netaddr")}
@@ -66,15 +75,17 @@ class ActionModule(ActionBase):
         }
         try:
             plan = build(groups, hostvars, self._reader(task_vars))
-            scope.check(
-                plan,
-                [str(host) for host in task_vars.get("ansible_play_hosts_all", [])],
-                [str(tag) for tag in task_vars.get("ansible_run_tags", ["all"])],
-                [str(tag) for tag in task_vars.get("ansible_skip_tags", [])],
-            )
+            if options["converge"]:
+                scope.check(
+                    plan,
+                    [str(host) for host in task_vars.get("ansible_play_hosts_all", [])],
+                    [str(tag) for tag in task_vars.get("ansible_run_tags", ["all"])],
+                    [str(tag) for tag in task_vars.get("ansible_skip_tags", [])],
+                )
         except PlanError as error:
             return {**result, "failed": True, **self._refusal(error, task_vars)}
-        return {**result, "changed": False, "plan": plan}
+        warned = [_said(entry.rows) for entry in reading.entries(row for row in plan["findings"] if row["severity"] == "warning")]
+        return {**result, "changed": False, "plan": plan, "warnings": [*result.get("warnings", []), *warned]}
 
     def _reader(self, task_vars: dict[str, Any]) -> Any:
         base = pathlib.Path(str(task_vars.get("inventory_dir") or self._loader.get_basedir()))

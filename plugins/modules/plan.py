@@ -14,6 +14,11 @@ description:
     environment, ports, unit names and the router's worker list - and the reason for every derived value.
   - Checks it before anything runs. All violated rules are reported at once, each with the variable, the host, the rule and the fix.
   - No host is contacted.
+options:
+  converge:
+    description: Whether the run goes on to change hosts. Then its limit, its tags and the stacks must allow that.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - railyard.sglang.attributes
   - railyard.sglang.attributes.read_only

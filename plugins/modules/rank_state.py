@@ -78,7 +78,6 @@ PAUSE_SECONDS = 1.0
 def observe(module: AnsibleModule, rank: Dict[str, Any]) -> ranks.Observed:
     """Look at one rank."""
     unit = units.show(module.run_command, rank["unit"])
-    registration = rank.get("registration") or {}
     alive = unit.active in ("active", "reloading")
     return ranks.Observed(
         installed=os.path.exists(rank["python"]),
@@ -86,10 +85,7 @@ def observe(module: AnsibleModule, rank: Dict[str, Any]) -> ranks.Observed:
         active=unit.active,
         restarts=unit.restarts,
         health=http.request(open_url, rank["health_url"], HEALTH_SECONDS) if alive else http.Answer(0, error="not asked"),
-        registrations={
-            number: http.request(open_url, ranks.registration_url(registration["url"], number), 5)
-            for number in registration.get("engine_ranks", [])
-        },
+        registrations={name: http.request(open_url, url, 5) for name, url in ranks.registration_urls(rank).items()},
     )
 
 

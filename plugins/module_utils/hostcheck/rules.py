@@ -27,16 +27,17 @@ def _units(plan: Dict[str, Any]) -> Dict[int, str]:
 
 
 def _addresses(plan: Dict[str, Any], host: Host) -> Iterator[Dict[str, str]]:
-    wanted = {rank["address"]: plan.get("fabric_interface", "") for rank in plan.get("ranks") or []}
+    wanted = dict(plan.get("addresses") or {})
     if plan.get("router"):
-        wanted[plan["router"]["address"]] = ""
-    for address, interface in wanted.items():
+        wanted.setdefault(plan["router"]["address"], "sglang_management_address")
+    for address, variable in wanted.items():
         held = host.addresses.get(address)
+        interface = plan.get("fabric_interface", "") if variable == "sglang_fabric_address" else ""
         if held is None:
             present = ", ".join(f"{name} {text}" for text, name in sorted(host.addresses.items(), key=lambda row: row[1]))
             yield problem(
                 "preflight.address", f"no interface has the planned address {address}; the host has {present or 'none'}",
-                "correct sglang_fabric_address (router: sglang_management_address), or configure the interface", "sglang_fabric_address",
+                f"correct {variable}, or configure the interface", variable,
             )
         elif interface and held != interface:
             yield problem(

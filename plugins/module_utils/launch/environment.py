@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import files, refusals
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, files, hosts, refusals
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.arguments import Given
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.instance import Instance
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.stacks import EngineStack
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.topology import Instance
 
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 # Derived from the topology; another value would put the KV cache on another network.
 # HOST_IP silently takes the place of an unset SGLANG_HOST_IP.
 TYPED = {"SGLANG_HOST_IP": "sglang_fabric_address", "HOST_IP": "sglang_fabric_address"}
+ADDRESS = "SGLANG_HOST_IP"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -30,9 +33,10 @@ def common(stack: str, root: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def engine(instance: Instance, host: str, stack: EngineStack, cluster: Cluster) -> dict[str, tuple[str, str]]:
+def engine(instance: Instance, rank: int, stack: EngineStack, cluster: Cluster) -> dict[str, tuple[str, str]]:
     """Return what the plan derives for one rank."""
-    address = cluster.hosts[host]["sglang_fabric_address"]
+    host = instance.hosts[rank]
+    address = hosts.kv(cluster, host)
     interface = cluster.hosts[host]["sglang_fabric_interface"]
     derived = common(stack.name, cluster.variables["sglang_root"]) | {
         "HOME": ("/var/lib/sglang", "caches of libraries that look nowhere else"),
@@ -42,26 +46,62 @@ def engine(instance: Instance, host: str, stack: EngineStack, cluster: Cluster) 
     }
     if interface:
         derived["GLOO_SOCKET_IFNAME"] = (interface, f"the interface of {address}; unset, Gloo follows the host name")
-        if stack.device == "cuda":
+        if stack.device in ("cuda", "rocm"):
             derived["NCCL_SOCKET_IFNAME"] = ("=" + interface, "the same interface, matched exactly")
-    derived |= stack.environment
-    if stack.device == "cpu" and instance.tp > 1:
+    parsed = addresses.parse(address)
+    mooncake = instance.mode != "plain" and cluster.variables["sglang_transfer_backend"].startswith("mooncake")
+    if mooncake and parsed is not None and parsed.version == 6:
+        derived["MC_USE_IPV6"] = ("1", "Mooncake listens on IPv4 unless it is told")
+    derived |= _fabric(cluster.hosts[host], stack) | stack.environment
+    if stack.device == "cpu" and instance.sizes.tp > 1:
         cores = cluster.variables["sglang_cpu_cores"]
-        binding = "|".join(str(rank % cores) for rank in range(instance.tp))
+        first = instance.gpu[rank]
+        binding = "|".join(str((first + core) % cores) for core in range(instance.sizes.tp))
         derived["SGLANG_CPU_OMP_THREADS_BIND"] = (binding, f"one entry per tensor parallel rank, on {cores} core(s)")
     return derived
 
 
-def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings) -> dict[str, Any]:
+def _fabric(row: dict[str, Any], stack: EngineStack) -> dict[str, tuple[str, str]]:
+    """Return what names RDMA devices and GIDs, as far as the host's are known."""
+    derived: dict[str, tuple[str, str]] = {}
+    if stack.device not in ("cuda", "rocm"):
+        return derived
+    devices = list(row["sglang_rdma_devices"]) or list(dict.fromkeys(row["sglang_rdma_device_map"].values()))
+    if devices:
+        derived["NCCL_IB_HCA"] = ("=" + ",".join(devices), "the data devices of the host, matched exactly")
+    if row["sglang_gid_index"] >= 0:
+        for name in ("NCCL_IB_GID_INDEX", "MC_GID_INDEX"):
+            derived[name] = (str(row["sglang_gid_index"]), "sglang_gid_index, for NCCL and Mooncake alike")
+    return derived
+
+
+def unknown(row: dict[str, Any], stack: EngineStack, given: Collection[str]) -> list[dict[str, str]]:
+    """Return what a run could tell only after it has looked at the host.
+
+    :param given: arguments and variables that an operator has written.
+    """
+    if stack.device not in ("cuda", "rocm"):
+        return []
+    why_devices = "the host's RDMA devices are not known: set sglang_rdma_devices, or sglang_rdma_device_map"
+    rows = []
+    if not row["sglang_rdma_devices"] and not row["sglang_rdma_device_map"]:
+        rows += [{"name": name, "why": why_devices} for name in ("--disaggregation-ib-device", "NCCL_IB_HCA") if name not in given]
+    if row["sglang_gid_index"] < 0:
+        why = "the index of the RoCE v2 GID is not known: set sglang_gid_index"
+        rows += [{"name": name, "why": why} for name in ("NCCL_IB_GID_INDEX", "MC_GID_INDEX") if name not in given]
+    return rows
+
+
+def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings) -> dict[str, Given]:
     """Merge layers of an operator's environment, later ones win; null takes an earlier or derived value back."""
-    merged: dict[str, Any] = {}
+    merged: dict[str, Given] = {}
     for variable, given in layers:
         for name, value in given.items():
             where = f"{variable}.{name}"
             refusals.variable(str(name), where, findings)
             if not NAME.match(str(name)):
                 findings.add("environment.name", where, "is not the name of an environment variable", "use letters, digits and _")
-            elif name in TYPED or str(name).startswith("RAILYARD_"):
+            elif (name in TYPED and value is not None) or str(name).startswith("RAILYARD_"):
                 findings.add("environment.typed", where, "is decided by the plan", f"set {TYPED.get(name, 'nothing')} instead")
             elif isinstance(value, bool):
                 findings.add(
@@ -81,5 +121,5 @@ def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings) -> di
                         "environment.bare-path", where, f"{value!r} names a file that the plan does not know",
                         "put the file into sglang_files and write {file: NAME}: all ranks then hold the same bytes",
                     )
-                merged[str(name)] = value
+                merged[str(name)] = Given(value, where)
     return merged

@@ -32,6 +32,7 @@ class Key:
 
 
 HIGHEST_PORT = 65535
+MODES = ("prefill", "decode", "plain")
 LAUNCH = {"args": Key(dict, {}), "env": Key(dict, {}), "files": Key(dict, {})}
 
 CLUSTER = {
@@ -40,7 +41,7 @@ CLUSTER = {
     "sglang_stack": Key(str),
     "sglang_router_stack": Key(str),
     "sglang_model": Key(dict),
-    "sglang_transfer_backend": Key(str, "mooncake", ("mooncake", "nixl")),
+    "sglang_transfer_backend": Key(str, "mooncake"),
     "sglang_fabric_network": Key(str, ""),
     "sglang_cpu_cores": Key(int, 1, minimum=1),
     "sglang_args": Key(dict, {}),
@@ -48,34 +49,62 @@ CLUSTER = {
     "sglang_files": Key(dict, {}),
     "sglang_pools": Key(dict),
     "sglang_router": Key(dict, {}),
+    "sglang_waive": Key(dict, {}),
 }
 MODEL = {
     "path": Key(str, pattern=r"/\S+"),
     "name": Key(str),
     "source": Key(str, "path", ("path", "tiny")),
     "checksum": Key(str, ""),
+    "config": Key(str, ""),
+}
+# Highest rendezvous port: DP attention needs 13 more above it (sglang 0.5.8 DP_ATTENTION_HANDSHAKE_PORT_DELTA).
+HIGHEST_DIST_INIT = 65486
+PARALLEL = {
+    "tp": Key(int, minimum=1),
+    "dp": Key(int, 1, minimum=1),
+    "pp": Key(int, 1, minimum=1),
+    "ep": Key(int, 1, minimum=1),
+    "dp_attention": Key(bool, False),
 }
 POOL = {
+    "mode": Key(str, "", ("", "prefill", "decode", "plain")),
     "group": Key(str),
     "nodes_per_instance": Key(int, 1, minimum=1),
-    "tp": Key(int, minimum=1),
     "port": Key(int, minimum=1, maximum=HIGHEST_PORT),
     "bootstrap_port": Key(int, 8998, minimum=1, maximum=HIGHEST_PORT),
-    "dist_init_port": Key(int, 5000, minimum=1, maximum=65486),
+    "dist_init_port": Key(int, 5000, minimum=1, maximum=HIGHEST_DIST_INIT),
     "instances": Key(list, []),
+    **PARALLEL,
     **LAUNCH,
 }
+# What an instance does not say is its pool's.
 INSTANCE = {
     "name": Key(str),
     "hosts": Key(list),
     "port": Key(int, 0, minimum=0, maximum=HIGHEST_PORT),
+    "bootstrap_port": Key(int, 0, minimum=0, maximum=HIGHEST_PORT),
+    "dist_init_port": Key(int, 0, minimum=0, maximum=HIGHEST_DIST_INIT),
+    "first_gpu": Key(int, -1, minimum=0),
+    **{name: Key(key.type, -1 if key.type is int else None, minimum=key.minimum) for name, key in PARALLEL.items()},
     **LAUNCH,
 }
 ROUTER = {
     "group": Key(str, "router"),
     "port": Key(int, 8000, minimum=1, maximum=HIGHEST_PORT),
     "metrics_port": Key(int, 29000, minimum=1, maximum=HIGHEST_PORT),
+    "workers": Key(list, []),
     **LAUNCH,
+}
+WORKER = {
+    "url": Key(str, pattern=r"https?://\S+"),
+    "role": Key(str, choices=("prefill", "decode", "plain")),
+    "bootstrap_port": Key(int, 0, minimum=0, maximum=HIGHEST_PORT),
+}
+GPU = {
+    "count": Key(int, 0, minimum=0),
+    "memory_gib": Key(int, 0, minimum=0),
+    "arch": Key(str, ""),
 }
 HOST = {
     "sglang_fabric_address": Key(str, ""),
@@ -83,11 +112,24 @@ HOST = {
     "sglang_management_address": Key(str, ""),
     "sglang_host_args": Key(dict, {}),
     "sglang_host_env": Key(dict, {}),
+    "sglang_bind_address": Key(str, ""),
+    "sglang_kv_address": Key(str, ""),
+    "sglang_dist_init_address": Key(str, ""),
+    "sglang_gpu": Key(dict, {}),
+    "sglang_rdma_devices": Key(list, []),
+    "sglang_rdma_device_map": Key(dict, {}),
+    # How far the NICs are from the GPUs, as nvidia-smi topo -m says it.
+    "sglang_gpu_nic_path": Key(str, "", ("", "PIX", "PXB", "PHB", "NODE", "SYS")),
+    "sglang_gid_index": Key(int, -1, minimum=0),
 }
+ADDRESSES = (
+    "sglang_fabric_address", "sglang_management_address", "sglang_bind_address", "sglang_kv_address", "sglang_dist_init_address",
+    "ansible_host",
+)
 
 
 def _type_name(kind: type) -> str:
-    return {dict: "a map", list: "a list", int: "a whole number", str: "a text"}[kind]
+    return {dict: "a map", list: "a list", int: "a whole number", str: "a text", bool: "true or false"}[kind]
 
 
 def _value_problem(key: Key, value: Any) -> str:
@@ -136,7 +178,7 @@ def read_map(
             if problem:
                 findings.add("input.type", prefix + name, problem, f"write {_type_name(key.type)}", host)
                 value = key.type() if key.default is NOT_GIVEN else key.default
-        values[name] = dict(value) if key.type is dict else list(value) if key.type is list else value
+        values[name] = dict(value) if key.type is dict else list(value) if key.type is list and value is not None else value
     return values
 
 
@@ -171,55 +213,105 @@ def _cluster_variables(
     return read_map(given, CLUSTER, "", findings)
 
 
+def _rows(given: list[Any], keys: Mapping[str, Key], variable: str, findings: Findings) -> list[dict[str, Any]]:
+    rows = []
+    for index, row in enumerate(given):
+        where = f"{variable}[{index}]"
+        if isinstance(row, Mapping):
+            rows.append(read_map(row, keys, where, findings))
+        else:
+            findings.add("input.type", where, f"{row!r} is not a map", "write a map of " + ", ".join(sorted(keys)))
+    return rows
+
+
 def _pools(given: dict[str, Any], findings: Findings) -> dict[str, dict[str, Any]]:
     pools = {}
-    for name in ("prefill", "decode"):
-        variable = "sglang_pools." + name
-        if not isinstance(given.get(name), Mapping):
-            findings.add("input.missing", variable, "is not set", "a prefill/decode cluster has both pools")
+    for name, written in given.items():
+        variable = f"sglang_pools.{name}"
+        if not isinstance(written, Mapping):
+            findings.add("input.type", variable, f"{written!r} is not a map", "write a map of " + ", ".join(sorted(POOL)))
             continue
-        pool = read_map({"group": name, **given[name]}, POOL, variable, findings)
-        rows = []
-        for index, row in enumerate(pool["instances"]):
-            where = f"{variable}.instances[{index}]"
-            if isinstance(row, Mapping):
-                rows.append(read_map(row, INSTANCE, where, findings))
-            else:
-                findings.add("input.type", where, f"{row!r} is not a map", "write {name: ..., hosts: [...]}")
-        pools[name] = {**pool, "instances": rows}
-    for name in given:
-        if name not in ("prefill", "decode"):
-            findings.add("input.unknown-key", f"sglang_pools.{name}", "is not a pool", "the pools are prefill and decode")
+        pool = read_map({"group": str(name), **written}, POOL, variable, findings)
+        pool["mode"] = pool["mode"] or (str(name) if name in MODES else "")
+        if not pool["mode"]:
+            findings.add("input.missing", variable + ".mode", "is not set", "set it to one of " + ", ".join(MODES))
+        pools[str(name)] = {**pool, "instances": _rows(pool["instances"], INSTANCE, variable + ".instances", findings)}
+    _check_modes({pool["mode"] for pool in pools.values()} - {""}, findings)
     return pools
 
 
-def read(groups: Mapping[str, list[str]], hostvars: Mapping[str, Mapping[str, Any]]) -> Cluster:
-    """Read the variables of the cluster that an inventory describes.
+def _check_modes(modes: set[str], findings: Findings) -> None:
+    """One router serves either prefill/decode pairs or plain workers (sglang-router 0.3.2 router_args.py)."""
+    if not modes:
+        findings.add("input.missing", "sglang_pools", "has no pool", "write the pools prefill and decode, or one of mode plain")
+    elif "plain" in modes and modes & {"prefill", "decode"}:
+        findings.add(
+            "topology.mixed-modes", "sglang_pools", f"has pools of the modes {', '.join(sorted(modes))}",
+            "a router serves prefill/decode pairs or plain workers: make two clusters",
+        )
+    elif len(modes) == 1 and "plain" not in modes:
+        missing = ({"prefill", "decode"} - modes).pop()
+        findings.add("input.missing", f"sglang_pools.{missing}", "is not set", "a prefill/decode cluster has both pools")
 
-    :param groups: inventory groups, as Ansible's magic variable of that name.
-    :param hostvars: variables by host, as Ansible's magic variable of that name.
-    :raises PlanError: a variable is missing, unknown or of the wrong type.
+
+def clusters(groups: Mapping[str, list[str]], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the clusters of an inventory: name to hosts, in inventory order.
+
+    :raises PlanError: no host has C(sglang_pools).
     """
-    findings = Findings()
-    everyone = [host for host in groups.get("all", []) if hostvars[host].get("sglang_pools") is not None]
-    if not everyone:
+    found: dict[str, list[str]] = {}
+    for host in groups.get("all", []):
+        if hostvars[host].get("sglang_pools") is not None:
+            found.setdefault(str(hostvars[host].get("sglang_cluster") or CLUSTER["sglang_cluster"].default), []).append(host)
+    if not found:
+        findings = Findings()
         findings.add(
             "input.missing", "sglang_pools", "is set on no host of this inventory",
             "name the inventory of a cluster with -i, or set sglang_pools in its group_vars/all.yml",
         )
         findings.stop()
-    variables = _cluster_variables(everyone, hostvars, findings)
+    return found
+
+
+def _check_devices(row: dict[str, Any], findings: Findings, host: str) -> None:
+    for index, name in enumerate(row["sglang_rdma_devices"]):
+        if not isinstance(name, str) or not re.fullmatch(r"[^\s,:=^]+", name):
+            findings.add(
+                "input.type", f"sglang_rdma_devices[{index}]", f"{name!r} is not the name of a device", "write it without a port: mlx5_0",
+                host,
+            )
+    for gpu, names in row["sglang_rdma_device_map"].items():
+        if not re.fullmatch(r"[0-9]+", str(gpu)) or not isinstance(names, str) or not names:
+            findings.add(
+                "input.type", f"sglang_rdma_device_map.{gpu}", f"{gpu!r}: {names!r} is not the number of a GPU and its devices as one text",
+                'write "0": mlx5_0, or "0": mlx5_0,mlx5_1', host,
+            )
+
+
+def _host(host: str, hostvars: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
+    row = read_map({name: hostvars.get(name) for name in HOST}, HOST, "", findings, host)
+    row["sglang_gpu"] = read_map(row["sglang_gpu"], GPU, "sglang_gpu", findings, host)
+    _check_devices(row, findings, host)
+    row["ansible_host"] = str(hostvars.get("ansible_host") or host)
+    return row | {name: addresses.canonical(row[name]) for name in ADDRESSES}
+
+
+def read(
+    members: list[str], groups: Mapping[str, list[str]], hostvars: Mapping[str, Mapping[str, Any]], findings: Findings,
+) -> Cluster:
+    """Read the variables of one cluster.
+
+    :param members: its hosts.
+    :param groups: inventory groups, as Ansible's magic variable of that name.
+    :param hostvars: variables by host, as Ansible's magic variable of that name.
+    :raises PlanError: a variable is missing, unknown or of the wrong type.
+    """
+    variables = _cluster_variables(members, hostvars, findings)
     model = read_map(variables["sglang_model"], MODEL, "sglang_model", findings)
     pools = _pools(variables["sglang_pools"], findings)
     router = read_map(variables["sglang_router"], ROUTER, "sglang_router", findings)
+    router["workers"] = _rows(router["workers"], WORKER, "sglang_router.workers", findings)
     findings.stop()
-    hosts = {
-        host: read_map({name: hostvars[host].get(name) for name in HOST}, HOST, "", findings, host)
-        | {"ansible_host": str(hostvars[host].get("ansible_host") or host)}
-        for host in everyone
-    }
-    for row in hosts.values():
-        for name in ("sglang_fabric_address", "sglang_management_address", "ansible_host"):
-            row[name] = addresses.canonical(row[name])
+    hosts = {host: _host(host, hostvars[host], findings) for host in members}
     findings.stop()
     return Cluster(variables, model, pools, router, groups, hosts)

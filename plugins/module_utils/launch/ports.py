@@ -10,7 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import hosts
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.instance import Instance
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.stacks import EngineStack
 
 # Linux' default net.ipv4.ip_local_port_range; preflight compares the host's own.
 EPHEMERAL = (32768, 60999)
@@ -23,8 +27,32 @@ def port(number: int, address: str, purpose: str, variable: str) -> dict[str, An
     return {"port": number, "address": address, "purpose": purpose, "variable": variable}
 
 
+# Above the rendezvous port, with DP attention (sglang 0.5.8 server_args.PortArgs; 0.5.23 adds the load collector).
+DP_PORTS = {1: "tokenizer", 2: "detokenizer", 3: "RPC", 4: "scheduler metrics", 5: "scheduler input", 13: "DP handshake"}
+LOAD_COLLECTOR = 6
+
+
+def rank(instance: Instance, number: int, cluster: Cluster, stack: EngineStack) -> list[dict[str, Any]]:
+    """Return the fixed ports of one rank."""
+    host = instance.hosts[number]
+    own = hosts.bind(cluster, host)
+    rows = [port(instance.port, own, "rank health" if number else "API", instance.port_variable("port"))]
+    if number:
+        return rows
+    if instance.mode == "prefill":
+        rows.append(port(instance.bootstrap_port, own, "KV bootstrap", instance.port_variable("bootstrap_port")))
+    meeting = instance.dist_init_port
+    where = hosts.dist_init(cluster, host) if instance.meets else "127.0.0.1"
+    variable = instance.port_variable("dist_init_port")
+    rows.append(port(meeting, where, "rendezvous", variable))
+    if instance.sizes.dp_attention:
+        numbers = dict(DP_PORTS) | ({LOAD_COLLECTOR: "load collector"} if stack.version != "0.5.8" else {})
+        rows += [port(meeting + step, where, what, variable) for step, what in sorted(numbers.items())]
+    return rows
+
+
 def check(host: str, rows: list[dict[str, Any]], findings: Findings) -> None:
-    """Report ports of one host that clash with each other or with a range that others draw from."""
+    """Report ports of one host that clash with each other or with the ephemeral range; Mooncake's is a matter of the contract."""
     seen: dict[int, dict[str, Any]] = {}
     for row in rows:
         number = row["port"]
@@ -34,9 +62,9 @@ def check(host: str, rows: list[dict[str, Any]], findings: Findings) -> None:
                 f"change {row['variable']} or {seen[number]['variable']}", host,
             )
         seen.setdefault(number, row)
-        for name, (low, high) in (("ephemeral", EPHEMERAL), ("Mooncake", MOONCAKE)):
-            if low <= number <= high:
-                findings.add(
-                    "port.range", row["variable"], f"port {number} ({row['purpose']}) lies in the {name} range {low}-{high}",
-                    "choose a port outside of it: another process may hold it at any start", host,
-                )
+        low, high = EPHEMERAL
+        if low <= number <= high:
+            findings.add(
+                "port.range", row["variable"], f"port {number} ({row['purpose']}) lies in the ephemeral range {low}-{high}",
+                "choose a port outside of it: another process may hold it at any start", host,
+            )

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import stacks
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings, listed
 
 STAGES = ("preflight", "network", "rdma", "stack", "deepep", "model", "deepgemm", "engine", "router", "verify")
+INSTALLABLE = {name for name, stack in stacks.ENGINES.items() if stack.installable} | {
+    name for name, stack in stacks.ROUTERS.items() if stack.installable
+}
 # Ansible's own words for tags.
 SPECIAL = frozenset({"all", "always", "never", "tagged", "untagged"})
 
@@ -34,8 +38,8 @@ def check(plan: Mapping[str, Any], hosts: Collection[str], tags: Collection[str]
         findings.add("run.no-stage", "--tags", f"{', '.join(unknown)} is no stage", "the stages are " + ", ".join(STAGES))
     if not any(host in plan["hosts"] for host in hosts):
         findings.add(
-            "run.no-host", "--limit", f"none of {', '.join(sorted(hosts))} is in the plan",
-            "the plan's hosts are " + ", ".join(plan["hosts"]),
+            "run.no-host", "--limit", f"none of {listed(sorted(hosts))} is in the plan",
+            "the plan's hosts are " + listed(list(plan["hosts"])),
         )
     if runs("engine", tags, skipped):
         for instance in plan["instances"]:
@@ -49,4 +53,11 @@ def check(plan: Mapping[str, Any], hosts: Collection[str], tags: Collection[str]
                     f"leaves {missing} out of {instance['name']}, which starts and stops as one",
                     f"--limit {','.join(members)}",
                 )
+    if runs("stack", tags, skipped):
+        wanted = {name for host in hosts for name in plan["hosts"].get(host, {"stacks": []})["stacks"]}
+        for name in sorted(wanted - INSTALLABLE):
+            findings.add(
+                "run.stack-not-installable", "sglang_stack", f"{name} can be planned, but not installed by this version",
+                "use playbooks/plan.yml for the plan; the stacks that can be installed are " + ", ".join(sorted(INSTALLABLE)),
+            )
     findings.stop()

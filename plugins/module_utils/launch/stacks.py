@@ -18,16 +18,29 @@ class EngineStack:
     """An engine stack.
 
     :ivar flags: name of its option table.
-    :ivar device: V(cpu) or V(cuda).
+    :ivar version: of SGLang.
+    :ivar device: V(cpu), V(cuda), V(rocm) or V(npu).
     :ivar arguments: arguments that the device needs, by dest; an operator's value wins.
     :ivar environment: environment that the device needs, with a reason for each.
+    :ivar backends: KV transfer backends of this version on this device, the usual one first.
+    :ivar installable: whether this version of the collection installs it; the others can be planned only.
+    :ivar unverified: what could not be tried without the hardware, for the plan to say.
     """
 
     name: str
     flags: str
+    version: str
     device: str
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, tuple[str, str]] = field(default_factory=dict)
+    backends: tuple[str, ...] = ("mooncake", "nixl")
+    installable: bool = False
+    unverified: str = ""
+
+    @property
+    def argument_file(self) -> bool:
+        """Whether arguments go into a file for --config: 0.5.23 refuses 16 options there."""
+        return self.version == "0.5.8"
 
 
 @dataclass(frozen=True)
@@ -37,38 +50,54 @@ class RouterStack:
     name: str
     flags: str
     module: str
+    installable: bool = False
 
+
+CPU_ENVIRONMENT = {
+    "SGLANG_USE_CPU_ENGINE": ("1", "the stack has no CUDA kernels"),
+    "MC_FORCE_TCP": ("1", "a CPU host has no RDMA device: Mooncake moves the KV cache over TCP"),
+    "TORCHDYNAMO_DISABLE": ("1", "there is no compiler on the host"),
+    "OMP_NUM_THREADS": ("1", "several ranks share few cores"),
+}
+CPU_ARGUMENTS = {
+    "device": "cpu",
+    "attention_backend": "torch_native",
+    "sampling_backend": "pytorch",
+    "grammar_backend": "none",
+    "disable_overlap_schedule": True,
+    "disable_cuda_graph": True,
+    "skip_server_warmup": True,
+    "sleep_on_idle": True,
+}
+NO_GPU = "planned from the sources of this version and the real argument parser; not run on such GPUs by us"
+# Backends of a version: sglang server_args.py DISAGG_TRANSFER_BACKEND_CHOICES.
+BACKENDS_0_5_23 = ("mooncake", "nixl", "mooncake_tcp")
 
 ENGINES = {
     stack.name: stack
     for stack in (
         EngineStack(
-            name="sglang-0.5.8-cpu",
-            flags="sglang-0.5.8",
-            device="cpu",
-            arguments={
-                "device": "cpu",
-                "attention_backend": "torch_native",
-                "sampling_backend": "pytorch",
-                "grammar_backend": "none",
-                "disable_overlap_schedule": True,
-                "disable_cuda_graph": True,
-                "skip_server_warmup": True,
-                "sleep_on_idle": True,
-            },
-            environment={
-                "SGLANG_USE_CPU_ENGINE": ("1", "the stack has no CUDA kernels"),
-                "MC_FORCE_TCP": ("1", "a CPU host has no RDMA device: Mooncake moves the KV cache over TCP"),
-                "TORCHDYNAMO_DISABLE": ("1", "there is no compiler on the host"),
-                "OMP_NUM_THREADS": ("1", "several ranks share few cores"),
-            },
+            "sglang-0.5.8-cpu", "sglang-0.5.8", "0.5.8", "cpu", CPU_ARGUMENTS, CPU_ENVIRONMENT, installable=True,
         ),
+        EngineStack("sglang-0.5.8-cu12", "sglang-0.5.8", "0.5.8", "cuda", unverified=NO_GPU),
+        EngineStack("sglang-0.5.8-cu13", "sglang-0.5.8", "0.5.8", "cuda", unverified=NO_GPU),
+        EngineStack("sglang-0.5.8-rocm", "sglang-0.5.8", "0.5.8", "rocm", unverified=NO_GPU),
+        EngineStack("sglang-0.5.8-ascend", "sglang-0.5.8", "0.5.8", "npu", {"device": "npu"}, backends=("ascend",), unverified=NO_GPU),
+        EngineStack(
+            "sglang-0.5.23-cpu", "sglang-0.5.23", "0.5.23", "cpu",
+            {**CPU_ARGUMENTS, "disaggregation_decode_retraction_backup": "cpu_tensor"}, CPU_ENVIRONMENT,
+            backends=BACKENDS_0_5_23,
+        ),
+        EngineStack("sglang-0.5.23-cu13", "sglang-0.5.23", "0.5.23", "cuda", backends=BACKENDS_0_5_23, unverified=NO_GPU),
+        EngineStack("sglang-0.5.23-rocm", "sglang-0.5.23", "0.5.23", "rocm", backends=(*BACKENDS_0_5_23, "mori"), unverified=NO_GPU),
+        EngineStack("sglang-0.5.23-ascend", "sglang-0.5.23", "0.5.23", "npu", {"device": "npu"}, backends=("ascend",), unverified=NO_GPU),
     )
 }
 
 ROUTERS = {
     stack.name: stack
     for stack in (
-        RouterStack(name="sglang-router-0.3.2", flags="sglang-router-0.3.2", module="sglang_router.launch_router"),
+        RouterStack("sglang-router-0.3.2", "sglang-router-0.3.2", "sglang_router.launch_router", installable=True),
+        RouterStack("smg-1.13.0", "smg-1.13.0", "smg.launch_router"),
     )
 }

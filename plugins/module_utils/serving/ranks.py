@@ -21,7 +21,7 @@ class Observed:
     :ivar active: ActiveState of the unit.
     :ivar restarts: how often systemd has restarted it since it was started.
     :ivar health: answer of its own /health.
-    :ivar registrations: answers of the bootstrap server, by engine rank; empty for decode.
+    :ivar registrations: answers of the bootstrap server, by name of the engine rank; empty for decode.
     """
 
     installed: bool
@@ -29,23 +29,32 @@ class Observed:
     active: str
     restarts: int
     health: Answer
-    registrations: Dict[int, Answer]
+    registrations: Dict[str, Answer]
 
 
-def registration_url(base: str, engine_rank: int) -> str:
-    """Return the query that 0.5.8's bootstrap server answers with a rank's address (disaggregation/common/conn.py)."""
-    return f"{base}/route?engine_rank={engine_rank}&target_dp_group=0&target_pp_rank=0"
+def registration_urls(rank: Dict[str, Any]) -> Dict[str, str]:
+    """Return the queries that 0.5.8's bootstrap server answers with an address (disaggregation/common/conn.py), by engine rank."""
+    registration = rank.get("registration") or {"engine_ranks": []}
+    found = {}
+    for row in registration["engine_ranks"]:
+        name = str(row["engine_rank"])
+        name += f" of DP group {row['dp_group']}" if row["dp_group"] else ""
+        name += f" of stage {row['pp_rank']}" if row["pp_rank"] else ""
+        query = f"engine_rank={row['engine_rank']}&target_dp_group={row['dp_group']}&target_pp_rank={row['pp_rank']}"
+        found[name] = f"{registration['url']}/route?{query}"
+    return found
 
 
-def registration_problems(rank: Dict[str, Any], answers: Dict[int, Answer]) -> List[str]:
+def registration_problems(rank: Dict[str, Any], answers: Dict[str, Answer]) -> List[str]:
     """Return engine ranks that are not registered, or registered by an address that the plan does not have."""
     found = []
     for engine_rank, answer in sorted(answers.items()):
         data = answer.json() if answer.status == 200 else None
+        planned = rank["registration"]["address"]
         if not isinstance(data, dict) or not data.get("rank_ip"):
             found.append(f"engine rank {engine_rank} is not registered ({answer.error or answer.status})")
-        elif data["rank_ip"] != rank["address"]:
-            found.append(f"engine rank {engine_rank} registered as {data['rank_ip']}, planned is {rank['address']}")
+        elif data["rank_ip"] != planned:
+            found.append(f"engine rank {engine_rank} registered as {data['rank_ip']}, planned is {planned}")
     return found
 
 

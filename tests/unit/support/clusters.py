@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import plan
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import catalogue, plan
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Finding, PlanError
 
 GONE = object()
 FILES = {"/controller/deepep.json": b'{"num_sms": 24}\n', "/controller/map.pt": b"PK\x03\x04\xff\x00"}
@@ -37,12 +37,11 @@ class Inventory:
         return plan.build(self.groups, self.hostvars, read)
 
     def findings(self) -> list[Any]:
-        """Return what the plan refuses."""
+        """Return what the plan refuses, or what it warns of."""
         try:
-            self.plan()
+            return [Finding(**row) for row in self.plan()["findings"]]
         except PlanError as error:
             return list(error.findings)
-        return []
 
     def change(self, changes: Mapping[str, Any]) -> Inventory:
         """Return a changed copy.
@@ -102,6 +101,22 @@ def cluster(prefill: int = 2, decode: int = 2, nodes: int = 2, tp: int = 2) -> I
     return Inventory(groups, hostvars)
 
 
+DEVICES = [f"mlx5_{number}" for number in (0, 3, 4, 5, 6, 9, 10, 11)]
+
+
+def gpu_cluster(prefill: int = 2, decode: int = 2, nodes: int = 2) -> Inventory:
+    """Return hosts of eight 80 GB GPUs and eight NICs that serve DeepSeek-R1, TP 16 over two hosts each."""
+    changes = {
+        "sglang_stack": "sglang-0.5.8-cu12",
+        "sglang_model": {"path": "/opt/models/DeepSeek-R1", "name": "deepseek-r1", "config": "deepseek-r1"},
+        "sglang_args": {"mem-fraction-static": 0.8, "trust-remote-code": True, "context-length": 8192},
+        "sglang_gpu": {"count": 8, "memory_gib": 80, "arch": "sm90"},
+        "sglang_rdma_devices": DEVICES,
+        "sglang_gid_index": 3,
+    }
+    return cluster(prefill, decode, nodes, 8 * nodes).change(changes)
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A change of the lab's inventory that breaks one rule, and how the finding must read."""
@@ -112,13 +127,18 @@ class Refusal:
     text: str
     fix: str = ""
     host: str = ""
+    severity: str = ""
 
-    def check(self) -> None:
-        """Assert that the plan refuses the change for this reason."""
-        findings = cluster().change(self.changes).findings()
+    def check(self, inventory: Inventory | None = None) -> None:
+        """Assert that the plan refuses the change for this reason, or warns of it where that is the rule's severity.
+
+        :param inventory: another one than the lab's.
+        """
+        findings = (inventory or cluster()).change(self.changes).findings()
         rows = [(found.rule, found.variable, found.host) for found in findings]
         assert (self.rule, self.variable, self.host) in rows, rows
         matching = [found for found in findings if (found.rule, found.variable, found.host) == (self.rule, self.variable, self.host)]
+        assert {found.severity for found in matching} == {self.severity or catalogue.RULES[self.rule].severity}
         assert any(self.text in found.text and self.fix in found.fix for found in matching), [str(found) for found in matching]
 
 

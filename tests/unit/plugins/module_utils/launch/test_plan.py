@@ -75,7 +75,8 @@ def test_one_address_per_rank(plan: dict[str, Any], pool: str, number: int) -> N
     assert rank["health_url"] == f"http://{rank['address']}:{PORT[pool]}/health"
     assert given["--dist-init-addr"][0].split(":")[0] == options(head["argv"][2:])["--host"][0]
     if pool == "prefill":
-        assert rank["registration"] == {"url": f"http://{head['address']}:8998", "engine_ranks": [number]}
+        rows = [{"engine_rank": number, "dp_group": 0, "pp_rank": 0}]
+        assert rank["registration"] == {"url": f"http://{head['address']}:8998", "address": rank["address"], "engine_ranks": rows}
     else:
         assert rank["registration"] is None
 
@@ -144,7 +145,8 @@ def test_prefill_is_told_decode_s_size_when_it_differs(prefill: int, decode: int
 
 def test_engine_ranks_are_those_of_the_host() -> None:
     plan = cluster().change({"sglang_pools.prefill.tp": 8}).plan()
-    assert [rank["registration"]["engine_ranks"] for rank in plan["instances"][0]["ranks"]] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    rows = [[row["engine_rank"] for row in rank["registration"]["engine_ranks"]] for rank in plan["instances"][0]["ranks"]]
+    assert rows == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_ipv6_is_bracketed_in_urls_and_plain_elsewhere() -> None:
@@ -164,7 +166,7 @@ def test_it_is_plain_data_and_the_same_every_time(plan: dict[str, Any]) -> None:
     text = json.dumps(plan, sort_keys=True)
     assert json.loads(text) == plan
     assert json.dumps(cluster().plan()) == json.dumps(plan)
-    assert plan["schema"] == 1
+    assert plan["schema"] == 2
 
 
 def test_every_derived_value_has_a_reason(plan: dict[str, Any]) -> None:
@@ -180,17 +182,18 @@ def test_every_derived_value_has_a_reason(plan: dict[str, Any]) -> None:
 
 def test_an_operator_s_value_wins_over_the_stack_s_and_later_layers_over_earlier() -> None:
     changes = {
-        "sglang_args": {"attention-backend": "intel_amx", "page-size": 1, "sleep-on-idle": False, "max-total-tokens": None},
-        "sglang_pools.decode.args": {"page_size": 2},
-        "d1:sglang_host_args": {"--page-size": 4, "grammar-backend": None},
+        "sglang_args": {"attention-backend": "intel_amx", "decode-log-interval": 1, "sleep-on-idle": False, "max-total-tokens": None},
+        "sglang_pools.decode.args": {"decode_log_interval": 2},
+        "d1:sglang_host_args": {"--decode-log-interval": 4, "grammar-backend": None},
+        "sglang_waive": {"parity.ranks": "layers are the matter of this test"},
     }
     plan = cluster().change(changes).plan()
-    sizes = {host: plan["hosts"][host]["ranks"][0]["arguments"]["page-size"] for host in ("p0", "p1", "d0", "d1")}
+    sizes = {host: plan["hosts"][host]["ranks"][0]["arguments"]["decode-log-interval"] for host in ("p0", "p1", "d0", "d1")}
     assert sizes == {"p0": 1, "p1": 1, "d0": 2, "d1": 4}
     rank = plan["hosts"]["d1"]["ranks"][0]
     assert rank["arguments"]["attention-backend"] == "intel_amx"
     assert not {"sleep-on-idle", "max-total-tokens", "grammar-backend"} & set(rank["arguments"])
-    assert rank["reasons"]["--attention-backend"] == "written in the inventory"
+    assert rank["reasons"]["--attention-backend"] == "written in sglang_args.attention-backend"
 
 
 def test_null_takes_a_derived_argument_back() -> None:
@@ -206,11 +209,11 @@ def test_a_host_s_slice_holds_what_its_roles_read(plan: dict[str, Any]) -> None:
     assert engine["stacks"] == ["sglang-0.5.8-cpu"]
     assert router["stacks"] == ["sglang-router-0.3.2"]
     assert engine["store_stacks"] == router["store_stacks"] == ["sglang-0.5.8-cpu", "sglang-router-0.3.2"]
-    assert plan["pools"] == {"prefill": ["prefill-0"], "decode": ["decode-0"]}
+    assert plan["clusters"][0]["pools"] == {"prefill": ["prefill-0"], "decode": ["decode-0"]}
 
 
 def test_the_cluster_s_name_has_a_default() -> None:
-    assert cluster().change({"sglang_cluster": GONE}).plan()["cluster"] == "cluster"
+    assert cluster().change({"sglang_cluster": GONE}).plan()["clusters"][0]["name"] == "cluster"
 
 
 # Each change and the instances that must restart on all their ranks, none of the others.
@@ -221,7 +224,7 @@ BOTH, PREFILL, DECODE, NEITHER = {"prefill-0", "decode-0"}, {"prefill-0"}, {"dec
     ("changes", "restarting", "router"),
     [
         ({"sglang_args.page-size": 16}, BOTH, False),
-        ({"sglang_pools.prefill.args": {"page-size": 16}}, PREFILL, False),
+        ({"sglang_pools.prefill.args": {"decode-log-interval": 16}}, PREFILL, False),
         ({"sglang_pools.decode.env": {"A": "1"}}, DECODE, False),
         ({"d1:sglang_host_env": {"A": "1"}}, DECODE, False),
         ({"p1:sglang_fabric_address": "203.0.113.99"}, PREFILL, False),

@@ -23,7 +23,9 @@ REFUSALS = {
         "input.type", {"sglang_pools.decode.dist_init_port": 65500}, "sglang_pools.decode.dist_init_port", "is above 65486"
     ),
     "an unknown source": Refusal("input.type", {"sglang_model.source": "hub"}, "sglang_model.source", "is not one of path, tiny"),
-    "an unknown backend": Refusal("input.type", {"sglang_transfer_backend": "tcp"}, "sglang_transfer_backend", "mooncake, nixl"),
+    "an unknown backend": Refusal(
+        "backend.unknown", {"sglang_transfer_backend": "tcp"}, "sglang_transfer_backend", "no transfer backend 'tcp'", "mooncake, nixl"
+    ),
     "arguments as a list": Refusal("input.type", {"sglang_args": ["--x"]}, "sglang_args", "is not a map"),
     "hosts as a text": Refusal(
         "input.type",
@@ -32,7 +34,7 @@ REFUSALS = {
         "'p0' is not a list",
     ),
     "an instance as a text": Refusal(
-        "input.type", {"sglang_pools.prefill.instances": ["p0"]}, "sglang_pools.prefill.instances[0]", "'p0' is not a map", "{name: ..."
+        "input.type", {"sglang_pools.prefill.instances": ["p0"]}, "sglang_pools.prefill.instances[0]", "'p0' is not a map", "write a map of"
     ),
     "a host variable of the wrong type": Refusal(
         "input.type", {"p1:sglang_host_env": "A=1"}, "sglang_host_env", "'A=1' is not a map", host="p1"
@@ -43,7 +45,16 @@ REFUSALS = {
         "input.unknown-key", {"sglang_pools.prefill.nodes": 2}, "sglang_pools.prefill.nodes", "is not a key", "nodes_per_instance"
     ),
     "a misspelt model key": Refusal("input.unknown-key", {"sglang_model.sha256": "x"}, "sglang_model.sha256", "is not a key", "checksum"),
-    "a third pool": Refusal("input.unknown-key", {"sglang_pools.encode": {}}, "sglang_pools.encode", "is not a pool"),
+    "a pool without a mode": Refusal(
+        "input.missing", {"sglang_pools.encode": {}}, "sglang_pools.encode.mode", "is not set", "prefill, decode"
+    ),
+    "a pool that is no map": Refusal("input.type", {"sglang_pools.more": 3}, "sglang_pools.more", "3 is not a map"),
+    "a plain pool beside pairs": Refusal(
+        "topology.mixed-modes",
+        {"sglang_pools.more": {"mode": "plain", "tp": 1, "port": 30002, "group": "router"}},
+        "sglang_pools",
+        "decode, plain",
+    ),
     "a cluster variable with two values": Refusal(
         "input.not-one-value", {"d1:sglang_args": {"page-size": 32}}, "sglang_args", "differs between p0 and d1", "group_vars", "d1"
     ),

@@ -42,18 +42,22 @@ REFUSALS = {
         host="p9",
     ),
     "a host in two groups": Refusal(
-        "topology.host-twice",
+        "placement.gpu-unknown",
         {"@decode": ["d0", "p1"]},
         "sglang_pools.decode.hosts",
-        "p1 is a rank of prefill-0 and of decode-0",
-        "take it out of group decode",
+        "p1 serves prefill-0 and decode-0, and the number",
+        "take it out of one",
         "p1",
     ),
     "a host in two instances": Refusal(
-        "topology.host-twice", instances(("a", ["p0", "p1"]), ("b", ["p1", "p0"])), f"{POOL}.instances[1].hosts", "of a and of b", host="p1"
+        "placement.gpu-unknown",
+        instances(("a", ["p0", "p1"]), ("b", ["p1", "p0"])),
+        f"{POOL}.instances[1].hosts",
+        "serves a and b",
+        host="p1",
     ),
     "a host twice in one instance": Refusal(
-        "topology.host-twice", instances(("a", ["p0", "p0"])), f"{POOL}.instances[0].hosts", "of a and of a", host="p0"
+        "topology.host-twice", instances(("a", ["p0", "p0"])), f"{POOL}.instances[0].hosts", "p0 is two ranks of a", host="p0"
     ),
     "two instances with the same name": Refusal(
         "topology.name-twice", instances(("a", ["p0"]), ("a", ["p1"])), f"{POOL}.instances[1].name", "two instances are called a"
@@ -69,7 +73,11 @@ REFUSALS = {
     ),
     "no hosts": Refusal("topology.no-hosts", instances(("a", [])), f"{POOL}.instances[0].hosts", "the list is empty"),
     "tp that the hosts do not divide": Refusal(
-        "topology.tp-nodes", {f"{POOL}.tp": 3}, f"{POOL}.tp", "size 3 cannot be split over 2 hosts of prefill-0", "must divide tp"
+        "topology.tp-nodes",
+        {f"{POOL}.tp": 3},
+        f"{POOL}.tp",
+        "size 3 times 1 pipeline stage(s) cannot be split over 2 hosts of prefill-0",
+        "divide tp",
     ),
     "a host without the cluster's variables": Refusal(
         "topology.foreign-host", {"p1:sglang_pools": GONE}, f"{POOL}.group", "p1 has no sglang_pools", host="p1"

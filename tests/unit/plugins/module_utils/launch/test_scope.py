@@ -9,10 +9,11 @@ import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import scope
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
-from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster, gpu_cluster
 
 PLAN = cluster(4, 2, 2, 2).plan()
 ALL = list(PLAN["hosts"])
+PLANNED_ONLY = gpu_cluster().plan()
 # Each rule: hosts, tags, skipped tags, and what the finding says.
 Case = tuple[list[str], list[str], list[str], str]
 REFUSALS: dict[str, list[Case]] = {
@@ -24,6 +25,11 @@ REFUSALS: dict[str, list[Case]] = {
         (["d1", "r0"], ["tagged"], [], "leaves d0 out of decode-0"),
         (["d1"], ["all"], ["router"], "leaves d0 out of decode-0"),
     ],
+    "run.stack-not-installable": [
+        (["p0", "p1"], ["all"], [], "sglang-0.5.8-cu12 can be planned, but not installed"),
+        (["p0"], ["stack"], [], "sglang-0.5.8-cu12 can be planned"),
+        (list(PLANNED_ONLY["hosts"]), ["tagged"], ["engine"], "sglang-0.5.8-cu12 can be planned"),
+    ],
 }
 CASES = [(rule, *case) for rule, cases in REFUSALS.items() for case in cases]
 
@@ -31,10 +37,17 @@ CASES = [(rule, *case) for rule, cases in REFUSALS.items() for case in cases]
 @pytest.mark.parametrize(("rule", "hosts", "tags", "skipped", "text"), CASES)
 def test_refused(rule: str, hosts: list[str], tags: list[str], skipped: list[str], text: str) -> None:
     with pytest.raises(PlanError) as caught:
-        scope.check(PLAN, hosts, tags, skipped)
+        scope.check(PLANNED_ONLY if rule == "run.stack-not-installable" else PLAN, hosts, tags, skipped)
     (finding,) = caught.value.findings
     assert finding.rule == rule
     assert text in finding.text
+
+
+@pytest.mark.parametrize(
+    ("hosts", "tags", "skipped"), [(["r0"], ["all"], []), (["p0", "p1"], ["engine"], []), (["p0"], ["all"], ["stack", "engine"])]
+)
+def test_what_installs_nothing_may_run(hosts: list[str], tags: list[str], skipped: list[str]) -> None:
+    scope.check(PLANNED_ONLY, hosts, tags, skipped)
 
 
 def test_the_fix_names_the_whole_instance() -> None:

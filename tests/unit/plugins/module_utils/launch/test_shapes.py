@@ -48,4 +48,5 @@ def test_any_shape(shape: dict[str, int], shared: bool) -> None:
         assert all(line == same[0] for line in same)
         assert all(rank["arguments"] == instance["ranks"][0]["arguments"] for rank in instance["ranks"])
         covered = [number for rank in instance["ranks"] for number in (rank["registration"] or {}).get("engine_ranks", [])]
+        covered = [row["engine_rank"] for row in covered]
         assert covered == (list(range(shape["tp"])) if instance["pool"] == "prefill" else [])

@@ -60,20 +60,20 @@ def test_an_instance_may_have_its_own_port_arguments_environment_and_files() -> 
         "name": "a",
         "hosts": ["p0", "p1"],
         "port": 31000,
-        "args": {"page-size": 16, "deepep-config": {"file": "x.json"}},
+        "args": {"decode-log-interval": 16, "deepep-config": {"file": "x.json"}},
         "env": {"A": "1"},
         "files": {"x.json": {"content": {"a": 1}}},
     }
     plan = cluster().change({"sglang_pools.prefill.instances": [row]}).plan()
     mine, other = (row["ranks"] for row in plan["instances"])
     for rank in mine:
-        assert rank["arguments"]["page-size"] == 16
+        assert rank["arguments"]["decode-log-interval"] == 16
         assert rank["arguments"]["deepep-config"] == "/etc/sglang/a/x.json"
         assert rank["environment"]["A"] == "1"
         assert rank["health_url"].endswith(":31000/health")
         assert [file["path"] for file in rank["files"]] == ["/etc/sglang/a/x.json"]
     for rank in other:
-        assert "page-size" not in rank["arguments"]
+        assert "decode-log-interval" not in rank["arguments"]
         assert "A" not in rank["environment"]
         assert rank["files"] == []
     assert "http://203.0.113.10:31000" in plan["routers"][0]["argv"]

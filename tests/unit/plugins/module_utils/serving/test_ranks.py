@@ -23,7 +23,7 @@ ELSEWHERE = Answer(200, '{"rank_ip": "198.51.100.11", "rank_port": 41063}')
 
 
 def seen(**changes: Any) -> ranks.Observed:
-    facts = {"installed": True, "load": "loaded", "active": "active", "restarts": 0, "health": OK, "registrations": {1: MINE}}
+    facts = {"installed": True, "load": "loaded", "active": "active", "restarts": 0, "health": OK, "registrations": {"1": MINE}}
     return ranks.Observed(**{**facts, **changes})
 
 
@@ -37,20 +37,20 @@ def seen(**changes: Any) -> ranks.Observed:
         (seen(active="inactive", health=REFUSED), "stopped", "is inactive", True),
         (seen(active="failed", health=REFUSED), "stopped", "is failed", True),
         (seen(active="activating", restarts=2, health=REFUSED), "restarting", "restart 2 of", False),
-        (seen(active="activating", health=REFUSED, registrations={1: REFUSED}), "loading", "/health: refused", False),
-        (seen(health=REFUSED, registrations={1: REFUSED}), "loading", "/health: refused", False),
-        (seen(health=LOADING, registrations={1: MISSING}), "loading", "/health: 503", False),
+        (seen(active="activating", health=REFUSED, registrations={"1": REFUSED}), "loading", "/health: refused", False),
+        (seen(health=REFUSED, registrations={"1": REFUSED}), "loading", "/health: refused", False),
+        (seen(health=LOADING, registrations={"1": MISSING}), "loading", "/health: 503", False),
         (seen(health=LOADING, registrations={}), "loading", "/health: 503", False),
         (seen(health=LOADING), "registered", "/health: 503", False),
         (seen(health=Answer(0, error="timed out")), "registered", "/health: timed out", False),
-        (seen(registrations={1: MISSING}), "serving", "engine rank 1 is not registered (500)", False),
-        (seen(registrations={1: NULLS}), "serving", "engine rank 1 is not registered (200)", False),
-        (seen(registrations={1: REFUSED}), "serving", "engine rank 1 is not registered (refused)", False),
-        (seen(registrations={1: MINE, 2: MISSING}), "serving", "engine rank 2 is not registered (500)", False),
-        (seen(registrations={1: ELSEWHERE}), "serving", "engine rank 1 registered as 198.51.100.11, planned is 203.0.113.11", True),
-        (seen(health=LOADING, registrations={1: ELSEWHERE}), "loading", "/health: 503", True),
+        (seen(registrations={"1": MISSING}), "serving", "engine rank 1 is not registered (500)", False),
+        (seen(registrations={"1": NULLS}), "serving", "engine rank 1 is not registered (200)", False),
+        (seen(registrations={"1": REFUSED}), "serving", "engine rank 1 is not registered (refused)", False),
+        (seen(registrations={"1": MINE, "2": MISSING}), "serving", "engine rank 2 is not registered (500)", False),
+        (seen(registrations={"1": ELSEWHERE}), "serving", "engine rank 1 registered as 198.51.100.11, planned is 203.0.113.11", True),
+        (seen(health=LOADING, registrations={"1": ELSEWHERE}), "loading", "/health: 503", True),
         (seen(restarts=3), "ready", "restarted 3 time(s)", False),
-        (seen(restarts=9, health=REFUSED, registrations={1: REFUSED}), "loading", "/health: refused, restarted 9 time(s)", False),
+        (seen(restarts=9, health=REFUSED, registrations={"1": REFUSED}), "loading", "/health: refused, restarted 9 time(s)", False),
     ],
 )
 def test_judge(observed: ranks.Observed, state: str, detail: str, hopeless: bool) -> None:
@@ -63,9 +63,14 @@ def test_judge(observed: ranks.Observed, state: str, detail: str, hopeless: bool
 
 @pytest.mark.parametrize("text", ["null", "[]", '"x"', "<html>", ""])
 def test_nonsense_is_not_a_registration(text: str) -> None:
-    assert ranks.registration_problems(RANK, {1: Answer(200, text)}) == ["engine rank 1 is not registered (200)"]
+    assert ranks.registration_problems(RANK, {"1": Answer(200, text)}) == ["engine rank 1 is not registered (200)"]
 
 
 def test_the_question() -> None:
-    url = ranks.registration_url("http://203.0.113.10:8998", 3)
-    assert url == "http://203.0.113.10:8998/route?engine_rank=3&target_dp_group=0&target_pp_rank=0"
+    rows = [{"engine_rank": 3, "dp_group": 0, "pp_rank": 0}, {"engine_rank": 0, "dp_group": 2, "pp_rank": 1}]
+    urls = ranks.registration_urls({"registration": {"url": "http://203.0.113.10:8998", "engine_ranks": rows}})
+    assert urls == {
+        "3": "http://203.0.113.10:8998/route?engine_rank=3&target_dp_group=0&target_pp_rank=0",
+        "0 of DP group 2 of stage 1": "http://203.0.113.10:8998/route?engine_rank=0&target_dp_group=2&target_pp_rank=1",
+    }
+    assert ranks.registration_urls({"registration": None}) == {}

@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the router lists must be what serves."""
+
+from __future__ import annotations
+
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, hosts
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings, listed
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import Contract
+
+VARIABLE = "sglang_router.workers"
+
+
+def check(contract: Contract, findings: Findings) -> None:
+    """Judge the list of workers that an operator wrote."""
+    cluster = contract.cluster
+    heads = {addresses.url(hosts.reached(cluster, instance.head), instance.port): instance for instance in contract.instances}
+    others = {
+        addresses.url(hosts.reached(cluster, rank.host), rank.instance.port): rank for rank in contract.ranks if rank.number > 0
+    }
+    written = cluster.router["workers"]
+    for index, worker in enumerate(written):
+        where, url = f"{VARIABLE}[{index}]", worker["url"].rstrip("/")
+        if url in others:
+            rank = others[url]
+            findings.add(
+                "router.not-rank-0", where + ".url",
+                f"{url} is rank {rank.number} of {rank.instance.name}, which answers /health and serves nothing",
+                f"list rank 0 only: {addresses.url(hosts.reached(cluster, rank.instance.head), rank.instance.port)}", rank.host,
+                place="router",
+            )
+        elif url not in heads:
+            findings.add(
+                "router.unknown-worker", where + ".url", f"no instance of this plan is reached at {url}",
+                "the workers are " + listed(list(heads)),
+            )
+        else:
+            instance = heads[url]
+            if worker["role"] != instance.mode:
+                findings.add(
+                    "router.role", where + ".role", f"{instance.name} is listed as {worker['role']} and runs as {instance.mode}",
+                    f"write role: {instance.mode}", place="router",
+                )
+            elif instance.mode == "prefill" and worker["bootstrap_port"] != instance.bootstrap_port:
+                given = worker["bootstrap_port"] or "no port"
+                findings.add(
+                    "router.bootstrap-port", where + ".bootstrap_port",
+                    f"{given} is given, and {instance.name} listens on {instance.bootstrap_port}; without one each side takes its own",
+                    f"write bootstrap_port: {instance.bootstrap_port}", place="router",
+                )
+    urls = [worker["url"].rstrip("/") for worker in written]
+    for url, instance in heads.items():
+        if written and url not in urls:
+            findings.add(
+                "router.missing-worker", VARIABLE, f"{instance.name} ({url}) is not listed", "list it, or take the instance out",
+                place="router",
+            )
+    for url in dict.fromkeys(url for url in urls if urls.count(url) > 1):
+        findings.add("router.worker-twice", VARIABLE, f"{url} is listed {urls.count(url)} times", "list each worker once", place="router")
