@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import html
+import os
 import re
 import sys
 import urllib.error
@@ -113,7 +114,8 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stack", nargs="?", type=Path, help="directory of the stack")
     parser.add_argument("--installer", help="pin of the installer, for example uv==0.13.8")
-    parser.add_argument("--index", default="https://pypi.org/simple", help="package index with simple HTML pages")
+    own = os.environ.get("PIP_INDEX_URL")
+    parser.add_argument("--index", default=own, required=not own, help="package index with HTML pages; default PIP_INDEX_URL")
     parser.add_argument("--wheels", type=Path, help="directory with wheels that the index does not have")
     options = parser.parse_args(arguments)
     if options.installer:

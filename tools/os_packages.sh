@@ -18,6 +18,12 @@ systemd-nspawn  systemd-container       systemd-container
 mmdebstrap      mmdebstrap              mmdebstrap
 '
 
+# What only the tests want: tools/os_packages.sh test
+if [ "${1:-}" = test ]; then
+  NEEDS+='nft             nftables                nftables
+'
+fi
+
 missing=()
 column=
 if command -v apt-get >/dev/null; then
