@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, scope
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import CLUSTER, HOST
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.keys import CLUSTER, HOST
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.plan import build
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading
 

@@ -40,7 +40,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "prefill and decode in one group": (
         {"sglang_pools": {"decode": {"group": "prefill"}}},
-        ["p0 is a rank of prefill-0 and of decode-0", "topology.host-twice"],
+        ["p0 serves prefill-0 and decode-0", "placement.gpu-unknown"],
     ),
     "argument that the engine does not have": (
         {"sglang_args": {"max-total-tokenz": 1}},
