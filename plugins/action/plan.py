@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
+from ansible.parsing.vault import VaultHelper
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, scope
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings, PlanError
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.keys import CLUSTER, HOST
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.plan import build
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading
@@ -33,6 +35,17 @@ def plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return str(value)
+
+
+def content(base: pathlib.Path, path: str) -> bytes:
+    """Return the bytes of a file, its path relative to a directory.
+
+    :raises OSError: there is none, or the path is none.
+    """
+    try:
+        return (base / pathlib.Path(path).expanduser()).read_bytes()
+    except (RuntimeError, ValueError) as error:  # the home of a user that there is not, a null byte
+        raise OSError(f"{path!r}: {error}") from error
 
 
 def inventories(roots: list[pathlib.Path]) -> list[str]:
@@ -55,6 +68,31 @@ def _said(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{first['variable']}{where}: {first['text']} [rule {first['rule']}] Fix: {first['fix']}{more}"
 
 
+def vaulted(value: Any, path: str) -> Iterator[str]:
+    """Yield the paths of what vault has encrypted."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from vaulted(item, f"{path}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from vaulted(item, f"{path}[{index}]")
+    elif value is not None and VaultHelper.get_ciphertext(value, with_tags=False) is not None:
+        yield path
+
+
+def refuse_vaulted(given: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise PlanError for variables of the plan that vault has encrypted: a plan is readable."""
+    findings = Findings()
+    for row in given.values():
+        for name, value in row.items():
+            for path in vaulted(value, name) if name.startswith("sglang_") else ():
+                findings.add(
+                    "input.vaulted", path, "is encrypted with vault, and a plan can be read by everybody who may run it",
+                    "leave it out: this version carries no secrets",
+                )
+    findings.stop()
+
+
 class ActionModule(ActionBase):
     """Reads the inventory's variables, never a host."""
 
@@ -70,10 +108,10 @@ class ActionModule(ActionBase):
         if addresses.netaddr is None:
             return {**result, "failed": True, "msg": missing_required_lib("netaddr")}
         groups = {str(name): [str(host) for host in hosts] for name, hosts in task_vars["groups"].items()}
-        hostvars = {
-            host: {name: plain(task_vars["hostvars"][host].get(name)) for name in READ} for host in groups.get("all", [])
-        }
+        given = {host: {name: task_vars["hostvars"][host].get(name) for name in READ} for host in groups.get("all", [])}
+        hostvars = {host: plain(row) for host, row in given.items()}
         try:
+            refuse_vaulted(given)
             plan = build(groups, hostvars, self._reader(task_vars))
             if options["converge"]:
                 scope.check(
@@ -89,11 +127,7 @@ class ActionModule(ActionBase):
 
     def _reader(self, task_vars: dict[str, Any]) -> Any:
         base = pathlib.Path(str(task_vars.get("inventory_dir") or self._loader.get_basedir()))
-
-        def read(path: str) -> bytes:
-            return (base / pathlib.Path(path).expanduser()).read_bytes()
-
-        return read
+        return functools.partial(content, base)
 
     def _refusal(self, error: PlanError, task_vars: dict[str, Any]) -> dict[str, Any]:
         playbooks = pathlib.Path(str(task_vars.get("playbook_dir", ".")))
@@ -103,4 +137,5 @@ class ActionModule(ActionBase):
         lines += [f"- {finding}" for finding in error.findings]
         lines.append("Inventory given: " + (", ".join(given) or "none (name one with -i)"))
         lines.append("Inventories found: " + (", ".join(found) or "none"))
-        return {"msg": "\n".join(lines), "findings": [vars(finding) for finding in error.findings], "inventories": found}
+        return {"msg": "\n".join(lines), "findings": [vars(finding) for finding in error.findings], "inventories": found,
+                "draft": error.draft or {}}

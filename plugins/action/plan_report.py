@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.railyard.sglang.plugins.action.plan import plain
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.keys import HIGHEST_PORT
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import report, text
 
+# Firewalld makes names of chains from it (Zone.check_name: 17 characters).
+ZONE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,16}")
 OUTSIDE = ("clients", "monitoring", "controllers")
 SPEC: dict[str, dict[str, Any]] = {
     "plan": {"type": "dict"},
     "findings": {"type": "list", "elements": "dict", "default": []},
+    "draft": {"type": "dict"},
     "directory": {"type": "path"},
     "previous": {"type": "path"},
     "fail_on": {"type": "str", "choices": ["error", "warning", "note"], "default": "error"},
@@ -46,11 +52,25 @@ def write(path: pathlib.Path, content: str) -> None:
 
 
 def read(path: pathlib.Path) -> str:
-    """Return the text of a file, an empty one where there is none."""
+    """Return the text of a file, an empty one where there is none; what is not UTF-8 in it is replaced."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def wrong_option(options: Mapping[str, Any]) -> str:
+    """Return what is wrong with the options beyond their types, or an empty text."""
+    wrong = [given for name in OUTSIDE for given in options[name] if not _is_network(given)]
+    if wrong:
+        return f"not an address and not a network: {', '.join(wrong)}"
+    if not 1 <= options["ssh_port"] <= HIGHEST_PORT:
+        return f"ssh_port {options['ssh_port']} is not from 1 to {HIGHEST_PORT}"
+    if not ZONE.fullmatch(options["zone"]):
+        return f"zone {options['zone']!r} is not the name of a zone of firewalld"
+    if not options["plan"] and not options["findings"]:
+        return "give the plan, or the findings that stand in its way"
+    return ""
 
 
 class ActionModule(ActionBase):
@@ -65,11 +85,10 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _checked, options = self.validate_argument_spec(argument_spec=SPEC)
         options = plain(options)
-        wrong = [given for name in OUTSIDE for given in options[name] if not _is_network(given)]
-        if wrong:
-            return {**result, "failed": True, "msg": f"not an address and not a network: {', '.join(wrong)}"}
-        if not options["plan"] and not options["findings"]:
-            return {**result, "failed": True, "msg": "give the plan, or the findings that stand in its way"}
+        if addresses.netaddr is None:
+            return {**result, "failed": True, "msg": missing_required_lib("netaddr")}
+        if wrong := wrong_option(options):
+            return {**result, "failed": True, "msg": wrong}
         given = [str(source) for source in (task_vars or {}).get("ansible_inventory_sources") or []]
         directory = pathlib.Path(options["directory"] or pathlib.Path("plan") / report.name_of(given)).absolute()
         try:
@@ -91,7 +110,7 @@ class ActionModule(ActionBase):
                 result["diff"] = {"prepared": words}
             findings = plan["findings"]
         else:
-            files, words, findings = report.refused(options["findings"]), "", options["findings"]
+            files, words, findings = report.refused(options["findings"], options["draft"] or None), "", options["findings"]
         changed = [name for name, content in files.items() if read(directory / name) != content]
         if changed and not self._task.check_mode:
             directory.mkdir(parents=True, exist_ok=True)

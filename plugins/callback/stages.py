@@ -40,8 +40,8 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._plan: dict[str, Any] = {}
-        self._states: dict[tuple[str, int], str] = {}
-        self._answer: dict[str, Any] = {}
+        self._states: dict[tuple[str, str], str] = {}
+        self._answers: dict[str, dict[str, Any]] = {}
         self._seconds: dict[str, float] = {}
         self._stage = ""
         self._since = 0.0
@@ -67,10 +67,10 @@ class CallbackModule(CallbackBase):
             self._plan = data["plan"]
         elif action == "railyard.sglang.rank_state":
             for row in data.get("ranks", []):
-                self._states[(row["instance"], row["rank"])] = row["state"]
+                self._states[(row["host"], row["instance"])] = row["state"]
         elif action == "railyard.sglang.serving_proof":
-            self._answer = data
-            self._states[("router " + result.host.get_name(), 0)] = "ready"
+            self._answers[result.host.get_name()] = data
+            self._states[(result.host.get_name(), "router")] = "ready"
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Print the tables."""
@@ -79,13 +79,10 @@ class CallbackModule(CallbackBase):
             return
         seconds = {name: value for name, value in self._seconds.items() if value >= 0.05}
         blocks = [tables.processes(self._plan, self._states)] if self._states else []
-        if self._answer:
-            blocks.append(
-                [
-                    f"Answer through the router, {self._answer['tokens']} tokens in {self._answer['seconds']} s:",
-                    "  " + json.dumps(self._answer["answer"], ensure_ascii=False),
-                ]
-            )
+        for host, answer in self._answers.items():
+            name = "the router" if len(self._answers) == 1 else f"the router on {host}"
+            said = json.dumps(answer["answer"], ensure_ascii=False)
+            blocks.append([f"Answer through {name}, {answer['tokens']} tokens in {answer['seconds']} s:", "  " + said])
         blocks.append(tables.stages(seconds))
         for block in blocks:
             self._display.display("")

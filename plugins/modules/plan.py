@@ -68,6 +68,10 @@ findings:
   returned: when the inventory cannot be planned
   type: list
   elements: dict
+draft:
+  description: What was planned all the same, as far as it went, for a picture of what is wrong with it. It must not run.
+  returned: when the inventory cannot be planned
+  type: dict
 inventories:
   description: Inventories found beside the playbook and in the current directory.
   returned: when the inventory cannot be planned

@@ -24,6 +24,10 @@ options:
     type: list
     elements: dict
     default: []
+  draft:
+    description:
+      - What was planned all the same of an inventory that cannot be planned, RV(railyard.sglang.plan#module:draft), for the picture.
+    type: dict
   directory:
     description:
       - Directory for the files, on the controller; a relative one begins at the current directory.

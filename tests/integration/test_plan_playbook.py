@@ -139,6 +139,8 @@ def test_exit_code_follows_severity(desk: Desk, variables: dict[str, Any], level
 @pytest.mark.parametrize(("variables", "text"), [
     ({"plan_fail_on": "never"}, "value of fail_on must be one of"),
     ({"plan_monitoring": ["monitoring.example.com"]}, "not an address and not a network: monitoring.example.com"),
+    ({"plan_ssh_port": 99999}, "ssh_port 99999 is not from 1 to 65535"),
+    ({"plan_zone": "a zone"}, "zone 'a zone' is not the name of a zone"),
     ({"plan_previous": "none.json"}, "none.json: there is no such file"),
     ({"plan_directory": "inventory/east/hosts.yml"}, "hosts.yml"),
 ])

@@ -15,7 +15,6 @@ from ansible_collections.railyard.sglang.tests.unit.support.playbooks import ROO
 BAD = """---
 all:
   vars:
-    ansible_host: 192.0.2.1
     sglang_cluster: bad
     sglang_stack: sglang-0.5.8-cpu
     sglang_router_stack: sglang-router-0.3.2
@@ -25,9 +24,9 @@ all:
       prefill: {nodes_per_instance: 2, tp: 2, port: 30000}
       decode: {tp: 1, port: 30001}
   children:
-    prefill: {hosts: {p0: {}}}
+    prefill: {hosts: {p0: {ansible_host: 192.0.2.1}}}
     decode: {hosts: {}}
-    router: {hosts: {r0: {}}}
+    router: {hosts: {r0: {ansible_host: 192.0.2.2}}}
 """
 
 

@@ -28,6 +28,7 @@ TYPED = {
     "pp-size": "sglang_pools.<pool>.pp",
     "ep-size": "sglang_pools.<pool>.ep",
     "base-gpu-id": "sglang_pools.<pool>.instances[].first_gpu",
+    "gpu-id-step": "sglang_pools.<pool>.instances[].first_gpu (an instance takes GPUs that follow each other)",
     "model-path": "sglang_model.path",
     "served-model-name": "sglang_model.name",
     "disaggregation-mode": "the pool's mode",
@@ -98,10 +99,30 @@ def _check_path(dest: str, original: Any, variable: str, findings: Findings) -> 
         )
 
 
+def _known(
+    table: flags.FlagTable, given: dict[str, Any], variable: str, typed: Mapping[str, str], findings: Findings,
+) -> dict[str, Any]:
+    """Return arguments without abbreviations and other versions' spellings of what the topology decides, reporting each."""
+    decided = by_dest(table, typed)
+    kept = {}
+    for key, value in given.items():
+        word = str(key).lstrip("-").replace("_", "-")
+        meant = ""
+        if table.find(word) is None:
+            begun = {option.dest for spelling in table.abbreviated(word) if (option := table.find(spelling)) is not None}
+            meant = typed.get(word) or (decided.get(next(iter(begun)), "") if len(begun) == 1 else "")
+        if meant:
+            findings.add("argument.typed", f"{variable}.{key}", "is decided by the topology", f"set {meant} instead")
+        else:
+            kept[key] = value
+    return kept
+
+
 def _checked(
     table: flags.FlagTable, given: dict[str, Any], variable: str, typed: Mapping[str, str], findings: Findings,
 ) -> dict[str, Given]:
     """Return an operator's arguments by dest, as written, after all checks that need the option table only."""
+    given = _known(table, given, variable, typed, findings)
     resolved = flags.resolve(table, {key: files.without_references(value) for key, value in given.items()}, variable, findings)
     originals = {option.dest: value for key, value in given.items() if (option := table.find(str(key)))}
     kept = _refuse_typed(table, resolved, typed, variable, findings)

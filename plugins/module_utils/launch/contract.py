@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings, PlanError
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.rules import (
     backend,
     bootstrap,
@@ -19,23 +19,29 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.rules impor
     parity,
     rdma,
     router,
+    router_network,
     routing,
     stack,
     timeouts,
+    transfer,
+    values,
 )
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import Contract
 
 RULES = (
     location.check,
+    values.check,
     backend.check,
     router.check,
     networks.check,
+    router_network.check,
     bootstrap.check,
     routing.check,
     drawn_ports.check,
     rdma.check,
     timeouts.check,
     parity.check,
+    transfer.check,
     parallelism.check,
     deepep.check,
     capacity.check,
@@ -47,4 +53,14 @@ RULES = (
 def check(contract: Contract, findings: Findings) -> None:
     """Report every rule of the contract that the plan violates."""
     for rule in RULES:
-        rule(contract, findings)
+        try:
+            rule(contract, findings)
+        except PlanError:
+            raise
+        except Exception as error:
+            # A fault of this collection must not hide what the other rules say.
+            where = f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}"
+            findings.add(
+                "plan.internal", "sglang_pools", f"the rule function {where} ended with {type(error).__name__}: {error}",
+                "report it; sglang_waive does not help",
+            )

@@ -23,8 +23,8 @@ def engine(instance: Instance, rank: int, cluster: Cluster) -> Derived:
         "model-path": (cluster.model["path"], "sglang_model.path"),
         "served-model-name": (cluster.model["name"], "sglang_model.name"),
         "host": (hosts.bind(cluster, host), f"the fabric address of {host}: the one that peers dial and that ranks register by"),
-        "port": (instance.port, f"port of pool {instance.pool}"),
-        "tp-size": (instance.sizes.tp, f"tp of pool {instance.pool}"),
+        "port": (instance.port, instance.port_reason("port", cluster.pools[instance.pool]["port"])),
+        "tp-size": (instance.sizes.tp, f"tp of {_owner(instance, 'tp', cluster)}"),
         "uvicorn-access-log-exclude-prefixes": (["/health", "/metrics"], "checks every few seconds would drown the log"),
     }
     if hosts.bind(cluster, host) != hosts.fabric(cluster, host):
@@ -35,15 +35,28 @@ def engine(instance: Instance, rank: int, cluster: Cluster) -> Derived:
     return arguments | _parallel(instance) | _disaggregation(instance, cluster) | _meeting(instance, rank, cluster)
 
 
+def _owner(instance: Instance, key: str, cluster: Cluster) -> str:
+    """Return who says how large something is: the pool, or the instance itself."""
+    same = getattr(instance.sizes, key) == cluster.pools[instance.pool][key]
+    return f"pool {instance.pool}" if same else instance.name
+
+
+def _registers(instance: Instance, cluster: Cluster) -> str:
+    if instance.mode != "prefill":
+        return ""
+    same = hosts.dist_init(cluster, instance.head) == hosts.bind(cluster, instance.head)
+    return "; its ranks register there, " + ("so it equals --host" if same else "while its bootstrap server binds another address, --host")
+
+
 def _parallel(instance: Instance) -> Derived:
     given, arguments = instance.sizes, {}
     for spelling, value in (("pp-size", given.pp), ("ep-size", given.ep)):
         if value > 1:
-            arguments[spelling] = (value, f"{spelling[:2]} of pool {instance.pool}")
+            arguments[spelling] = (value, f"{spelling[:2]} of {instance.name}")
     if given.dp > 1 or given.dp_attention:
-        arguments["dp-size"] = (given.dp, f"dp of pool {instance.pool}")
+        arguments["dp-size"] = (given.dp, f"dp of {instance.name}")
     if given.dp_attention:
-        arguments["enable-dp-attention"] = (True, f"dp_attention of pool {instance.pool}")
+        arguments["enable-dp-attention"] = (True, f"dp_attention of {instance.name}")
     return arguments
 
 
@@ -53,18 +66,25 @@ def _disaggregation(instance: Instance, cluster: Cluster) -> Derived:
     return {
         "disaggregation-mode": (instance.mode, f"mode of pool {instance.pool}"),
         "disaggregation-transfer-backend": (cluster.variables["sglang_transfer_backend"], "sglang_transfer_backend"),
-        "disaggregation-bootstrap-port": (instance.bootstrap_port, "one value for prefill, decode and router"),
+        "disaggregation-bootstrap-port": (
+            instance.bootstrap_port,
+            "where this instance's bootstrap server listens; the router names it in every request"
+            if instance.mode == "prefill" else "not used as long as the router names prefill's port in every request, as it does",
+        ),
     }
 
 
 def _meeting(instance: Instance, rank: int, cluster: Cluster) -> Derived:
     """How the ranks of an instance find each other."""
+    if not instance.meets and instance.sizes.dp > 1:
+        # Each replica meets at a port of its own, and 0.5.8 binds the one that it is given for all of them.
+        return {}
     if not instance.meets:
         return {"nccl-port": (instance.dist_init_port, "one host meets on loopback; a fixed port cannot clash by chance")}
     meeting: Derived = {
         "dist-init-addr": (
             addresses.host_port(hosts.dist_init(cluster, instance.head), instance.dist_init_port),
-            f"rank 0 of {instance.name} is {instance.head}; prefill ranks register at this host, so it equals --host there",
+            f"rank 0 of {instance.name} is {instance.head}" + _registers(instance, cluster),
         ),
     }
     if instance.nodes > 1:
@@ -89,6 +109,8 @@ def fabric(instance: Instance, rank: int, cluster: Cluster, stack: EngineStack) 
     """Return what names RDMA devices, as far as the host's are known."""
     row = cluster.hosts[instance.hosts[rank]]
     if stack.device not in ("cuda", "rocm") or instance.mode == "plain":
+        return {}
+    if cluster.variables["sglang_transfer_backend"] == "nixl" and not stack.nixl_devices:
         return {}
     if row["sglang_rdma_device_map"]:
         text = json.dumps({str(gpu): name for gpu, name in sorted(row["sglang_rdma_device_map"].items(), key=lambda pair: int(pair[0]))})

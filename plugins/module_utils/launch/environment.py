@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import urllib.parse
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, files, hosts, refusals
@@ -22,6 +23,23 @@ NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 TYPED = {"SGLANG_HOST_IP": "sglang_fabric_address", "HOST_IP": "sglang_fabric_address"}
 ADDRESS = "SGLANG_HOST_IP"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+STORE, STORE_OF_MOONCAKE = "ASCEND_MF_STORE_URL", "ENABLE_ASCEND_TRANSFER_WITH_MOONCAKE"
+
+
+def ascend_store(env: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return address and port of the store of memfabric_hybrid, or None where none is named."""
+    try:
+        parts = urllib.parse.urlsplit(env.get(STORE, ""))
+        return (addresses.canonical(parts.hostname), parts.port) if parts.hostname and parts.port else None
+    except ValueError:
+        return None
+
+
+def with_mooncake(env: Mapping[str, str]) -> bool:
+    """Whether Mooncake is told to move the KV cache of NPUs."""
+    return env.get(STORE_OF_MOONCAKE, "").lower() in ("1", "true", "yes", "y")
 
 
 def common(stack: str, root: str) -> dict[str, tuple[str, str]]:
@@ -52,7 +70,10 @@ def engine(instance: Instance, rank: int, stack: EngineStack, cluster: Cluster) 
     mooncake = instance.mode != "plain" and cluster.variables["sglang_transfer_backend"].startswith("mooncake")
     if mooncake and parsed is not None and parsed.version == 6:
         derived["MC_USE_IPV6"] = ("1", "Mooncake listens on IPv4 unless it is told")
-    derived |= _fabric(cluster.hosts[host], stack) | stack.environment
+    derived |= _fabric(cluster.hosts[host], stack)
+    if instance.mode != "plain" and cluster.variables["sglang_transfer_backend"] == "nixl":
+        derived |= _nixl(cluster.hosts[host], stack)
+    derived |= stack.environment
     if stack.device == "cpu" and instance.sizes.tp > 1:
         cores = cluster.variables["sglang_cpu_cores"]
         first = instance.gpu[rank]
@@ -61,12 +82,27 @@ def engine(instance: Instance, rank: int, stack: EngineStack, cluster: Cluster) 
     return derived
 
 
+def known_devices(row: Mapping[str, Any]) -> list[str]:
+    """Return the data devices of a host as far as they are known, each once."""
+    mapped = (name.strip() for text in row["sglang_rdma_device_map"].values() for name in text.split(","))
+    return list(dict.fromkeys(row["sglang_rdma_devices"] or (name for name in mapped if name)))
+
+
+def _nixl(row: dict[str, Any], stack: EngineStack) -> dict[str, tuple[str, str]]:
+    """Return what names RDMA devices to UCX where NIXL does not read the argument."""
+    devices, interface = known_devices(row), row["sglang_fabric_interface"]
+    if stack.device not in ("cuda", "rocm") or stack.nixl_devices or not devices or not interface:
+        return {}
+    why = f"NIXL of {stack.version} reads no argument for devices; {interface} is for what goes over TCP"
+    return {"UCX_NET_DEVICES": (",".join([*(f"{name}:1" for name in devices), interface]), why)}
+
+
 def _fabric(row: dict[str, Any], stack: EngineStack) -> dict[str, tuple[str, str]]:
     """Return what names RDMA devices and GIDs, as far as the host's are known."""
     derived: dict[str, tuple[str, str]] = {}
     if stack.device not in ("cuda", "rocm"):
         return derived
-    devices = list(row["sglang_rdma_devices"]) or list(dict.fromkeys(row["sglang_rdma_device_map"].values()))
+    devices = known_devices(row)
     if devices:
         derived["NCCL_IB_HCA"] = ("=" + ",".join(devices), "the data devices of the host, matched exactly")
     if row["sglang_gid_index"] >= 0:
@@ -98,7 +134,8 @@ def operator(layers: list[tuple[str, dict[str, Any]]], findings: Findings) -> di
     for variable, given in layers:
         for name, value in given.items():
             where = f"{variable}.{name}"
-            refusals.variable(str(name), where, findings)
+            if refusals.variable(str(name), value, where, findings):
+                continue
             if not NAME.match(str(name)):
                 findings.add("environment.name", where, "is not the name of an environment variable", "use letters, digits and _")
             elif (name in TYPED and value is not None) or str(name).startswith("RAILYARD_"):

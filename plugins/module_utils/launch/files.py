@@ -80,7 +80,7 @@ def _bytes(name: str, entry: Any, variable: str, read: Callable[[str], bytes], f
         return (content if isinstance(content, str) else json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
     try:
         return read(str(entry["src"]))
-    except OSError as error:
+    except (OSError, ValueError, RuntimeError) as error:  # also a null byte, or the home of a user that there is not
         findings.add("file.source", where + ".src", f"cannot be read on the controller: {error}", "give the path of a readable file")
         return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.catalogue import ERROR, NOTE, RULES, WAIVED, WARNING
 
@@ -54,9 +55,11 @@ class PlanError(Exception):
     """The inventory cannot be planned.
 
     :ivar findings: every violated rule that was found, errors first, never empty.
+    :ivar draft: what was planned all the same, for a picture of what is wrong with it; it must not run.
     """
 
-    def __init__(self, findings: Iterable[Finding]) -> None:
+    def __init__(self, findings: Iterable[Finding], draft: Mapping[str, Any] | None = None) -> None:
+        self.draft = draft
         self.findings = tuple(sorted(findings, key=lambda found: SEVERITIES.index(found.severity)))
         super().__init__("\n".join(str(finding) for finding in self.findings))
 
@@ -79,7 +82,7 @@ class Findings:
         :param severity: another one than the rule's own.
         """
         finding = Finding(rule, variable, text, fix, host, severity or RULES[rule].severity, place=place)
-        if finding.severity in (ERROR, WARNING) and rule in self.waived:
+        if rule in self.waived:
             finding = replace(finding, severity=WAIVED, text=f"{text} (waived: {self.waived[rule]})")
         self._found[finding] = None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from typing import Any
 
@@ -23,6 +24,38 @@ SIZE = re.compile(r"[0-9]+(\.[0-9]+)?[kMGT]|[0-9]+[KMGT]i")
 NEGATIVE = re.compile(r"-\d+|-\d*\.\d+")
 
 
+# What sglang 0.5.8 and 0.5.23 do not refuse in their parsers and cannot work with: the least whole number that an option takes, by dest.
+LEAST = {
+    "context_length": 1,
+    "cuda_graph_max_bs": 1,
+    "ep_num_redundant_experts": 0,
+    "max_prefill_tokens": 1,
+    "max_queued_requests": 0,
+    "max_running_requests": 1,
+    "max_total_tokens": 1,
+    "page_size": 1,
+    "speculative_eagle_topk": 1,
+    "speculative_num_draft_tokens": 1,
+}
+# Shares of the memory: of nothing, or of everything, no engine starts.
+SHARES = ("mem_fraction_static",)
+
+
+def _beyond(table: FlagTable, option: Option, value: Any) -> str:
+    """Return what is wrong with a number that the parser takes, or an empty text."""
+    least = LEAST.get(option.dest) if table.is_engine else None
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, str):  # a size with a unit
+            beyond = least is not None and re.match(r"0+(\.0+)?[kMGT]", item) is not None
+        else:
+            beyond = least is not None and item < least
+        if beyond:
+            return f"{item!r} is less than {least}"
+        if table.is_engine and option.dest in SHARES and not 0 < item < 1:
+            return f"{item!r} is not between 0 and 1"
+    return ""
+
+
 def _number(option: Option, value: Any) -> str:
     if option.type == "size" and isinstance(value, str) and SIZE.fullmatch(value):
         return ""
@@ -30,6 +63,8 @@ def _number(option: Option, value: Any) -> str:
         return f"{value!r} is not a whole number"
     if option.type == "float" and (isinstance(value, bool) or not isinstance(value, (int, float))):
         return f"{value!r} is not a number"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value!r} is not a number that can be written on a command line"
     if option.minimum is not None and value < option.minimum:
         return f"{value!r} is less than {option.minimum}"
     return ""
@@ -126,6 +161,9 @@ def resolve(table: FlagTable, arguments: dict[str, Any], variable: str, findings
             continue
         if value is not None and (text := _problem(option, value)):
             findings.add("argument.value", where, text, f"see the options of {table.name}")
+            continue
+        if value is not None and (text := _beyond(table, option, value)):
+            findings.add("argument.value", where, text, "write such a number, or leave it out: the engine then takes its own")
             continue
         if value is not None:
             _outdated(table, option, value, where, findings)

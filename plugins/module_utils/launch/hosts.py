@@ -46,8 +46,10 @@ def own(cluster: Cluster, instances: list[Instance], host: str) -> dict[str, str
     for variable in ("sglang_bind_address", "sglang_kv_address"):
         if row[variable] and row[variable] not in WILDCARDS:
             found.setdefault(row[variable], variable)
-    if any(instance.head == host and instance.meets for instance in instances):
-        found.setdefault(dist_init(cluster, host), "sglang_dist_init_address")
+    meeting = dist_init(cluster, host)
+    # Asked last: most hosts meet at an address that is there already, and a search of all instances for each host is quadratic.
+    if meeting not in found and any(instance.head == host and instance.meets for instance in instances):
+        found[meeting] = "sglang_dist_init_address"
     return found
 
 
@@ -68,6 +70,13 @@ def check(instances: list[Instance], routers: list[str], cluster: Cluster, findi
         _check_apart(host, cluster, findings)
         given = fabric(cluster, host)
         if given and seen.setdefault(given, host) != host:
+            findings.add(
+                "address.twice", "sglang_fabric_address", f"{given} is also the address of {seen[given]}",
+                "each host has an address of its own", host,
+            )
+    for host in routers:
+        given = addresses.canonical(fabric(cluster, host))
+        if addresses.parse(given) is not None and seen.setdefault(given, host) != host:
             findings.add(
                 "address.twice", "sglang_fabric_address", f"{given} is also the address of {seen[given]}",
                 "each host has an address of its own", host,

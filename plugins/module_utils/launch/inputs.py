@@ -8,8 +8,9 @@ Cluster variables (all named C(sglang_*)) must have one value on all hosts; host
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,11 +48,31 @@ class Cluster:
     hosts: dict[str, dict[str, Any]]
 
 
+def _not_finite(value: Any, path: str) -> Iterator[str]:
+    """Yield the paths of floats that are no numbers; they are not even equal to themselves."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _not_finite(item, f"{path}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _not_finite(item, f"{path}[{index}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path
+
+
+def _finite(given: Mapping[str, Any], findings: Findings, host: str = "") -> Mapping[str, Any]:
+    """Return variables without those that hold no finite number, each of which is reported."""
+    wrong = {name: paths for name, value in given.items() if (paths := list(_not_finite(value, name)))}
+    for path in (path for paths in wrong.values() for path in paths):
+        findings.add("input.type", path, "is .nan or .inf, which is no number", "write a number", host)
+    return {name: value for name, value in given.items() if name not in wrong}
+
+
 def _cluster_variables(
     hosts: list[str], hostvars: Mapping[str, Mapping[str, Any]], findings: Findings,
 ) -> dict[str, Any]:
     first = hosts[0]
-    given = {name: hostvars[first].get(name) for name in CLUSTER}
+    given = _finite({name: hostvars[first].get(name) for name in CLUSTER}, findings)
     for host in hosts[1:]:
         for name, value in given.items():
             if hostvars[host].get(name) != value:
@@ -138,7 +159,7 @@ def _check_devices(row: dict[str, Any], findings: Findings, host: str) -> None:
 
 
 def _host(host: str, hostvars: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
-    row = read_map({name: hostvars.get(name) for name in HOST}, HOST, "", findings, host)
+    row = read_map(_finite({name: hostvars.get(name) for name in HOST}, findings, host), HOST, "", findings, host)
     row["sglang_gpu"] = read_map(row["sglang_gpu"], GPU, "sglang_gpu", findings, host)
     _check_devices(row, findings, host)
     row["ansible_host"] = str(hostvars.get("ansible_host") or host)

@@ -76,6 +76,13 @@ class Instance:
         """Whether ranks find each other by --dist-init-addr: several hosts, or DP attention, whose processes talk over TCP."""
         return self.nodes > 1 or self.sizes.dp_attention
 
+    def port_reason(self, key: str, of_pool: int) -> str:
+        """Return why one of its ports has its number."""
+        if key in self.own_ports:
+            return f"{key} of {self.name}"
+        number = getattr(self, key)
+        return f"{key} of pool {self.pool}" if number == of_pool else f"the next one from {of_pool} on that is free on its hosts"
+
     def port_variable(self, key: str) -> str:
         """Return the variable that holds one of its ports."""
         return f"{self.variable if key in self.own_ports else 'sglang_pools.' + self.pool}.{key}"

@@ -6,18 +6,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 
 NOT_GIVEN: Any = object()
+# The field of this name hides it in the class.
+Type = type
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key of a variable: its type, its default (none: it must be given) and its legal values."""
+    """One key of a variable: its type, its default (none: it must be given) and its legal values.
+
+    :ivar item: type of the items of a list.
+    """
 
     type: type
     default: Any = NOT_GIVEN
@@ -25,21 +30,33 @@ class Key:
     minimum: int | None = None
     maximum: int | None = None
     pattern: str = ""
+    item: Type | None = None
 
 
 HIGHEST_PORT = 65535
+# More than any cluster has: what lies above is a slip, such as MiB for GiB, and would make the lists of ranks and GPUs endless.
+LARGEST_SIZE = 4096
+MOST_GPUS = 64
+LARGEST_GPU_GIB = 1024
+HIGHEST_GID = 255
+# No part of a path leads out of the one before it.
+INSIDE = r"(?!.*/\.\.(/|$))"
+# As Linux names interfaces: at most 15 characters.
+INTERFACE = r"|[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}"
+# Compute capability (sm90, 9.0, 90), AMD's gfx, or a model of Ascend.
+ARCH = r"|([sS][mM][ _]?)?[0-9]{1,3}(\.[0-9])?[a-f]?|gfx[0-9a-f]+|[aA]scend[A-Za-z0-9_-]*"
 MODES = ("prefill", "decode", "plain")
 LAUNCH = {"args": Key(dict, {}), "env": Key(dict, {}), "files": Key(dict, {})}
 
 CLUSTER = {
     "sglang_cluster": Key(str, "cluster", pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*"),
-    "sglang_root": Key(str, "/opt/sglang", pattern=r"/[A-Za-z0-9._/-]+"),
+    "sglang_root": Key(str, "/opt/sglang", pattern=INSIDE + r"/[A-Za-z0-9._/-]+"),
     "sglang_stack": Key(str),
     "sglang_router_stack": Key(str),
     "sglang_model": Key(dict),
     "sglang_transfer_backend": Key(str, "mooncake"),
     "sglang_fabric_network": Key(str, ""),
-    "sglang_cpu_cores": Key(int, 1, minimum=1),
+    "sglang_cpu_cores": Key(int, 1, minimum=1, maximum=LARGEST_SIZE),
     "sglang_args": Key(dict, {}),
     "sglang_env": Key(dict, {}),
     "sglang_files": Key(dict, {}),
@@ -48,8 +65,8 @@ CLUSTER = {
     "sglang_waive": Key(dict, {}),
 }
 MODEL = {
-    "path": Key(str, pattern=r"/\S+"),
-    "name": Key(str),
+    "path": Key(str, pattern=INSIDE + r"/\S+"),
+    "name": Key(str, pattern=r"\S(.*\S)?"),
     "source": Key(str, "path", ("path", "tiny")),
     "checksum": Key(str, ""),
     "config": Key(str, ""),
@@ -57,16 +74,16 @@ MODEL = {
 # Highest rendezvous port: DP attention needs 13 more above it (sglang 0.5.8 DP_ATTENTION_HANDSHAKE_PORT_DELTA).
 HIGHEST_DIST_INIT = 65486
 PARALLEL = {
-    "tp": Key(int, minimum=1),
-    "dp": Key(int, 1, minimum=1),
-    "pp": Key(int, 1, minimum=1),
-    "ep": Key(int, 1, minimum=1),
+    "tp": Key(int, minimum=1, maximum=LARGEST_SIZE),
+    "dp": Key(int, 1, minimum=1, maximum=LARGEST_SIZE),
+    "pp": Key(int, 1, minimum=1, maximum=LARGEST_SIZE),
+    "ep": Key(int, 1, minimum=1, maximum=LARGEST_SIZE),
     "dp_attention": Key(bool, False),
 }
 POOL = {
     "mode": Key(str, "", ("", "prefill", "decode", "plain")),
     "group": Key(str),
-    "nodes_per_instance": Key(int, 1, minimum=1),
+    "nodes_per_instance": Key(int, 1, minimum=1, maximum=LARGEST_SIZE),
     "port": Key(int, minimum=1, maximum=HIGHEST_PORT),
     "bootstrap_port": Key(int, 8998, minimum=1, maximum=HIGHEST_PORT),
     "dist_init_port": Key(int, 5000, minimum=1, maximum=HIGHEST_DIST_INIT),
@@ -77,12 +94,12 @@ POOL = {
 # What an instance does not say is its pool's.
 INSTANCE = {
     "name": Key(str),
-    "hosts": Key(list),
+    "hosts": Key(list, item=str),
     "port": Key(int, 0, minimum=0, maximum=HIGHEST_PORT),
     "bootstrap_port": Key(int, 0, minimum=0, maximum=HIGHEST_PORT),
     "dist_init_port": Key(int, 0, minimum=0, maximum=HIGHEST_DIST_INIT),
-    "first_gpu": Key(int, -1, minimum=0),
-    **{name: Key(key.type, -1 if key.type is int else None, minimum=key.minimum) for name, key in PARALLEL.items()},
+    "first_gpu": Key(int, -1, minimum=0, maximum=MOST_GPUS - 1),
+    **{name: Key(key.type, -1 if key.type is int else None, minimum=key.minimum, maximum=key.maximum) for name, key in PARALLEL.items()},
     **LAUNCH,
 }
 ROUTER = {
@@ -98,13 +115,13 @@ WORKER = {
     "bootstrap_port": Key(int, 0, minimum=0, maximum=HIGHEST_PORT),
 }
 GPU = {
-    "count": Key(int, 0, minimum=0),
-    "memory_gib": Key(int, 0, minimum=0),
-    "arch": Key(str, ""),
+    "count": Key(int, 0, minimum=0, maximum=MOST_GPUS),
+    "memory_gib": Key(int, 0, minimum=0, maximum=LARGEST_GPU_GIB),
+    "arch": Key(str, "", pattern=ARCH),
 }
 HOST = {
     "sglang_fabric_address": Key(str, ""),
-    "sglang_fabric_interface": Key(str, ""),
+    "sglang_fabric_interface": Key(str, "", pattern=INTERFACE),
     "sglang_management_address": Key(str, ""),
     "sglang_host_args": Key(dict, {}),
     "sglang_host_env": Key(dict, {}),
@@ -116,7 +133,7 @@ HOST = {
     "sglang_rdma_device_map": Key(dict, {}),
     # How far the NICs are from the GPUs, as nvidia-smi topo -m says it.
     "sglang_gpu_nic_path": Key(str, "", ("", "PIX", "PXB", "PHB", "NODE", "SYS")),
-    "sglang_gid_index": Key(int, -1, minimum=0),
+    "sglang_gid_index": Key(int, -1, minimum=0, maximum=HIGHEST_GID),
 }
 ADDRESSES = (
     "sglang_fabric_address", "sglang_management_address", "sglang_bind_address", "sglang_kv_address", "sglang_dist_init_address",
@@ -126,6 +143,13 @@ ADDRESSES = (
 
 def _type_name(kind: type) -> str:
     return {dict: "a map", list: "a list", int: "a whole number", str: "a text", bool: "true or false"}[kind]
+
+
+def _wanted(key: Key) -> str:
+    """Return what may be written, in words."""
+    low = f" from {key.minimum}" if key.minimum is not None else ""
+    high = f" up to {key.maximum}" if key.maximum is not None else ""
+    return _type_name(key.type) + low + high + (" of that form" if key.pattern else "")
 
 
 def _value_problem(key: Key, value: Any) -> str:
@@ -150,6 +174,13 @@ def _value_problem(key: Key, value: Any) -> str:
     return ""
 
 
+def _check_items(kind: type, items: Sequence[Any], variable: str, findings: Findings, host: str) -> None:
+    for index, item in enumerate(items):
+        if not isinstance(item, kind):
+            fix = f"write {_type_name(kind)}" + (", in quotes" if kind is str else "")
+            findings.add("input.type", f"{variable}[{index}]", f"{item!r} is not {_type_name(kind)}", fix, host)
+
+
 def read_map(
     given: Mapping[str, Any], keys: Mapping[str, Key], variable: str, findings: Findings, host: str = "",
 ) -> dict[str, Any]:
@@ -172,7 +203,9 @@ def read_map(
         else:
             problem = _value_problem(key, value)
             if problem:
-                findings.add("input.type", prefix + name, problem, f"write {_type_name(key.type)}", host)
+                findings.add("input.type", prefix + name, problem, f"write {_wanted(key)}", host)
                 value = key.type() if key.default is NOT_GIVEN else key.default
+            if key.item:
+                _check_items(key.item, value, prefix + name, findings, host)
         values[name] = dict(value) if key.type is dict else list(value) if key.type is list and value is not None else value
     return values

@@ -15,6 +15,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import atte
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.layout import Layout
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.modelshape import ModelShapeError, Shape
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.texts import number
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import Contract
 
 # State-space and linear attention layers (0.5.8 model_runner.py mambaish_config), and sliding windows with a pool of their own
@@ -43,8 +44,9 @@ class Model:
     @property
     def has_state(self) -> bool:
         """Whether its layers carry state beside the KV cache, which 0.5.8 does not divide anew between unequal TP sizes."""
-        architectures = self.config.get("architectures") or ()
-        return self.config.get("model_type") in STATE_MODELS or bool(set(architectures) & set(WINDOW_ARCHITECTURES))
+        architectures = self.config.get("architectures")
+        windows = isinstance(architectures, list) and any(name in WINDOW_ARCHITECTURES for name in architectures)
+        return self.config.get("model_type") in STATE_MODELS or windows
 
 
 def _shipped() -> dict[str, str]:
@@ -61,7 +63,11 @@ def _shipped() -> dict[str, str]:
 def _config(contract: Contract, given: str) -> Any:
     path = _shipped().get(given.lower())
     if path is None:
-        return json.loads(contract.read(given))
+        try:
+            content = contract.read(given)
+        except (ValueError, RuntimeError) as error:  # a path with a null byte, or of a user that there is not
+            raise OSError(str(error)) from error
+        return json.loads(content)
     with open(path, encoding="utf-8") as stream:
         return json.load(stream)["config"]
 
@@ -77,7 +83,7 @@ def load(contract: Contract) -> Model:
         names = ", ".join(name for name in _shipped() if "/" not in name)
         text = f"{given!r} is none of the models that come with the collection ({names}), and no file that can be read: {error}"
         return Model(problem=text, unknown=text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         text = f"{given} is not JSON: {error}"
         return Model(problem=text, unknown=text)
     if not isinstance(config, dict):
@@ -157,5 +163,5 @@ def low_latency(contract: Contract, rank: Rank) -> bool:
 
 def dispatch_tokens(rank: Rank) -> int:
     """Return DeepEP's limit of tokens per rank; the default where the variable holds no number."""
-    text = rank.environment.get(DISPATCH_VARIABLE, "")
-    return int(text) if text.isdigit() else DISPATCH_TOKENS
+    given = number(rank.environment.get(DISPATCH_VARIABLE, ""))
+    return DISPATCH_TOKENS if given is None else given

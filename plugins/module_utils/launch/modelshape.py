@@ -21,6 +21,8 @@ DENSE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3For
 MLA = ("DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM")
 ARCHITECTURES = (*DENSE, "Qwen3MoeForCausalLM", *MLA)
 # With --dtype auto the engine holds float32, which no torch_dtype means too, as float16 (_get_and_verify_dtype).
+# No model has more of either: a greater figure is a slip, and arithmetic with it would not end.
+MOST_LAYERS, LARGEST_FIGURE = 2000, 2**31
 BITS = {"bfloat16": 16, "float16": 16, "float32": 16}
 
 
@@ -91,8 +93,8 @@ class _Config:
         value = self.config.get(name)
         if value is None and default is not None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            text = "is missing" if value is None else f"is {value!r}, which is not a whole number"
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_FIGURE:
+            text = "is missing" if value is None else f"is {value!r}, which is not a whole number up to {LARGEST_FIGURE}"
             raise ModelShapeError(f"config.json: {name} {text}")
         return value
 
@@ -111,11 +113,16 @@ def _precision(config: Mapping[str, Any]) -> dict[str, Any]:
     quantization = config.get("quantization_config") or config.get("compression_config")
     if not quantization:
         return {"bits": bits, "weight_bits": bits}
+    if not isinstance(quantization, Mapping):
+        raise ModelShapeError(f"config.json: quantization_config is {quantization!r}, which is not a map")
     method = quantization.get("quant_method")
     if method != "fp8":
         raise ModelShapeError(f"config.json: quantization_config.quant_method {method!r} is not covered, only fp8 is")
-    rows, columns = quantization.get("weight_block_size") or (0, 0)
-    return {"bits": bits, "weight_bits": 8, "block": (rows, columns), "scales_ue8m0": quantization.get("scale_fmt") == "ue8m0"}
+    block = quantization.get("weight_block_size") or (0, 0)
+    sides = [side for side in block if isinstance(side, int) and 0 <= side <= LARGEST_FIGURE] if isinstance(block, (list, tuple)) else []
+    if len(sides) != 2 or len(block) != 2 or bool(sides[0]) != bool(sides[1]):
+        raise ModelShapeError(f"config.json: quantization_config.weight_block_size is {block!r}, which is not two whole numbers")
+    return {"bits": bits, "weight_bits": 8, "block": (sides[0], sides[1]), "scales_ue8m0": quantization.get("scale_fmt") == "ue8m0"}
 
 
 def _attention(architecture: str, config: _Config) -> dict[str, Any]:
@@ -162,12 +169,23 @@ def read(config: Mapping[str, Any]) -> Shape:
     :param config: the content of its config.json.
     :raises ModelShapeError: a field is missing, or the model is of a kind that is not covered; the text names the field.
     """
+    try:
+        return _shape(config)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelShapeError(f"config.json: a field has another form than it should ({type(error).__name__}: {error})") from error
+
+
+def _shape(config: Mapping[str, Any]) -> Shape:
     names = config.get("architectures") or ["none"]
+    if not isinstance(names, list):
+        raise ModelShapeError(f"config.json: architectures is {names!r}, which is not a list")
     architecture = str(names[0])
     if architecture not in ARCHITECTURES:
         raise ModelShapeError(f"config.json: architectures {architecture} is not covered, only {', '.join(ARCHITECTURES)} are")
     fields = _Config(config)
     layers = fields.positive("num_hidden_layers")
+    if layers > MOST_LAYERS:
+        raise ModelShapeError(f"config.json: num_hidden_layers is {layers}, more than any model has ({MOST_LAYERS})")
     return Shape(
         architecture=architecture,
         layers=layers,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.instance import Instance
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.keys import HIGHEST_PORT, MOST_GPUS
 
 # How far a port moves when another instance of the same host has it. A rendezvous port has 13 others above it.
 PORTS = {"port": 10, "bootstrap_port": 1, "dist_init_port": 20}
@@ -23,12 +24,15 @@ def _listens(instance: Instance) -> list[str]:
 
 
 def _moved(instance: Instance, used: Mapping[str, set[int]]) -> Instance:
-    """Return the instance with the first ports, from its pool's on, that no instance before it has on its hosts."""
+    """Return the instance with the first ports, from its pool's on, that no instance before it has on its hosts.
+
+    One that runs out of ports keeps the first number that is none, for the check of ports to name it.
+    """
     others = {number for host in instance.hosts for number in used[host]}
     moved = {}
     for key in _listens(instance):
         number = getattr(instance, key)
-        while key not in instance.own_ports and not others.isdisjoint(range(number, number + BLOCK[key])):
+        while key not in instance.own_ports and number <= HIGHEST_PORT and not others.isdisjoint(range(number, number + BLOCK[key])):
             number += PORTS[key]
         moved[key] = number
     return replace(instance, **moved)
@@ -75,6 +79,12 @@ def _check(instance: Instance, host: str, before: list[Instance], count: int, fi
             "placement.gpu-unknown", f"{instance.variable}.hosts",
             f"{host} serves {', '.join(other.name for other in before)} and {instance.name}, and the number of its GPUs is not known",
             "take it out of one of them, or set sglang_gpu.count (on a CPU stack: how many CPU ranks it may hold)", host,
+        )
+    if not count and last >= MOST_GPUS:
+        findings.add(
+            "placement.gpu-count", f"{instance.variable}.hosts",
+            f"{instance.name} needs GPUs {first}-{last}, and no host has more than {MOST_GPUS}",
+            "use fewer GPUs (tp times pp over the hosts of the instance), or more hosts, and set sglang_gpu.count", host,
         )
     if count and last >= count:
         findings.add(

@@ -26,6 +26,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import (
     router,
     stacks,
     topology,
+    uniqueness,
     waivers,
 )
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Finding, Findings, PlanError
@@ -168,8 +169,7 @@ class _Planner:
         contract.check(
             contract.Contract(self.cluster, self.engine, maker.table, self.instances, self.ranks, routers, self.read), self.findings,
         )
-        self.findings.stop()
-        return {
+        part = {
             "cluster": {
                 "name": self.name,
                 "stacks": {"engine": self.engine.name, "router": self.router_stack.name},
@@ -182,6 +182,16 @@ class _Planner:
             "routers": routers,
             "hosts": rows,
         }
+        if self.findings:
+            raise PlanError(self.findings.all(), part)
+        return part
+
+
+def _add(plan: dict[str, Any], part: Mapping[str, Any]) -> None:
+    plan["clusters"].append(part["cluster"])
+    plan["instances"] += part["instances"]
+    plan["routers"] += part["routers"]
+    plan["hosts"] |= part["hosts"]
 
 
 def build(
@@ -199,22 +209,23 @@ def build(
     found: list[Finding] = []
     members = inputs.clusters(groups, hostvars)
     known = {host for own in members.values() for host in own}
+    owners = uniqueness.Owners()
     for name, own in members.items():
         findings = Findings(waivers.read(hostvars[own[0]].get("sglang_waive")))
         try:
             waivers.check(hostvars[own[0]].get("sglang_waive"), findings)
             cluster = inputs.read(own, groups, hostvars, findings)
             topology.check_foreign(cluster, known, findings)
+            owners.check(cluster, findings)
             part = _Planner(cluster, read, findings).plan()
-        except PlanError:
+        except PlanError as error:
             wrong += [replace(finding, cluster=name) for finding in findings.all()]
+            if error.draft is not None:
+                _add(plan, error.draft)
             continue
         found += [replace(finding, cluster=name) for finding in findings.all()]
-        plan["clusters"].append(part["cluster"])
-        plan["instances"] += part["instances"]
-        plan["routers"] += part["routers"]
-        plan["hosts"] |= part["hosts"]
+        _add(plan, part)
     if wrong:
-        raise PlanError([*wrong, *found])
+        raise PlanError([*wrong, *found], plan if plan["instances"] else None)
     plan["findings"] = [asdict(finding) for finding in found]
     return plan

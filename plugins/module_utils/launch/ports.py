@@ -14,6 +14,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import host
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.instance import Instance
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.keys import HIGHEST_PORT
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.stacks import EngineStack
 
 # Linux' default net.ipv4.ip_local_port_range; preflight compares the host's own.
@@ -44,7 +45,8 @@ def rank(instance: Instance, number: int, cluster: Cluster, stack: EngineStack) 
     meeting = instance.dist_init_port
     where = hosts.dist_init(cluster, host) if instance.meets else "127.0.0.1"
     variable = instance.port_variable("dist_init_port")
-    rows.append(port(meeting, where, "rendezvous", variable))
+    if instance.meets or instance.sizes.dp == 1:
+        rows.append(port(meeting, where, "rendezvous", variable))
     if instance.sizes.dp_attention:
         numbers = dict(DP_PORTS) | ({LOAD_COLLECTOR: "load collector"} if stack.version != "0.5.8" else {})
         rows += [port(meeting + step, where, what, variable) for step, what in sorted(numbers.items())]
@@ -62,6 +64,12 @@ def check(host: str, rows: list[dict[str, Any]], findings: Findings) -> None:
                 f"change {row['variable']} or {seen[number]['variable']}", host,
             )
         seen.setdefault(number, row)
+        if not 1 <= number <= HIGHEST_PORT:
+            findings.add(
+                "port.number", row["variable"], f"port {number} ({row['purpose']}) is not from 1 to {HIGHEST_PORT}",
+                "start lower: instances that share a host count on from this port, and DP attention takes 13 more above a rendezvous port",
+                host,
+            )
         low, high = EPHEMERAL
         if low <= number <= high:
             findings.add(

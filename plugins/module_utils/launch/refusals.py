@@ -17,7 +17,12 @@ SECRET_ARGUMENTS = frozenset(
         "tenant_api_key", "ssl_keyfile_password", "watermark_config",
     }
 )
-SECRET_NAME = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)|PASS(WORD|WD|PHRASE)?$",
+    re.IGNORECASE,
+)
+# A URL with a password in it: scheme://user:password@host.
+SECRET_VALUE = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 
 
 def argument(dest: str, value: Any, variable: str, findings: Findings) -> None:
@@ -30,10 +35,16 @@ def argument(dest: str, value: Any, variable: str, findings: Findings) -> None:
         )
 
 
-def variable(name: str, where: str, findings: Findings) -> None:
-    """Report an environment variable that is a secret by its name."""
+def variable(name: str, value: Any, where: str, findings: Findings) -> bool:
+    """Report an environment variable that is a secret by its name or its value; return whether it is."""
     if SECRET_NAME.search(name):
-        findings.add(
-            "environment.secret", where, "is a secret by its name, and the environment is readable in files and in the plan",
-            "leave it out: this version carries no secrets",
-        )
+        what = "is a secret by its name"
+    elif isinstance(value, str) and SECRET_VALUE.search(value):
+        what = "holds a password in a URL"
+    else:
+        return False
+    findings.add(
+        "environment.secret", where, f"{what}, and the environment is readable in files and in the plan",
+        "leave it out: this version carries no secrets",
+    )
+    return True

@@ -24,6 +24,7 @@ class EngineStack:
     :ivar environment: environment that the device needs, with a reason for each.
     :ivar backends: KV transfer backends of this version on this device, the usual one first.
     :ivar installable: whether this version of the collection installs it; the others can be planned only.
+    :ivar mooncake: version of Mooncake that comes with the stack, empty where it is not known.
     :ivar unverified: what could not be tried without the hardware, for the plan to say.
     """
 
@@ -36,6 +37,12 @@ class EngineStack:
     backends: tuple[str, ...] = ("mooncake", "nixl")
     installable: bool = False
     unverified: str = ""
+    mooncake: str = ""
+
+    @property
+    def nixl_devices(self) -> bool:
+        """Whether NIXL reads --disaggregation-ib-device: that of 0.5.8 follows UCX_NET_DEVICES only."""
+        return self.version != "0.5.8"
 
     @property
     def argument_file(self) -> bool:
@@ -78,8 +85,10 @@ ENGINES = {
     for stack in (
         EngineStack(
             "sglang-0.5.8-cpu", "sglang-0.5.8", "0.5.8", "cpu", CPU_ARGUMENTS, CPU_ENVIRONMENT, installable=True,
+            mooncake="0.3.13.post1",
         ),
-        EngineStack("sglang-0.5.8-cu12", "sglang-0.5.8", "0.5.8", "cuda", unverified=NO_GPU),
+        # The official image of 0.5.8.
+        EngineStack("sglang-0.5.8-cu12", "sglang-0.5.8", "0.5.8", "cuda", unverified=NO_GPU, mooncake="0.3.8.post1"),
         EngineStack("sglang-0.5.8-cu13", "sglang-0.5.8", "0.5.8", "cuda", unverified=NO_GPU),
         EngineStack("sglang-0.5.8-rocm", "sglang-0.5.8", "0.5.8", "rocm", unverified=NO_GPU),
         EngineStack("sglang-0.5.8-ascend", "sglang-0.5.8", "0.5.8", "npu", {"device": "npu"}, backends=("ascend",), unverified=NO_GPU),
@@ -88,7 +97,9 @@ ENGINES = {
             {**CPU_ARGUMENTS, "disaggregation_decode_retraction_backup": "cpu_tensor"}, CPU_ENVIRONMENT,
             backends=BACKENDS_0_5_23,
         ),
-        EngineStack("sglang-0.5.23-cu13", "sglang-0.5.23", "0.5.23", "cuda", backends=BACKENDS_0_5_23, unverified=NO_GPU),
+        EngineStack(
+            "sglang-0.5.23-cu13", "sglang-0.5.23", "0.5.23", "cuda", backends=BACKENDS_0_5_23, unverified=NO_GPU, mooncake="0.3.12.post1",
+        ),
         EngineStack("sglang-0.5.23-rocm", "sglang-0.5.23", "0.5.23", "rocm", backends=(*BACKENDS_0_5_23, "mori"), unverified=NO_GPU),
         EngineStack("sglang-0.5.23-ascend", "sglang-0.5.23", "0.5.23", "npu", {"device": "npu"}, backends=("ascend",), unverified=NO_GPU),
     )

@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import variable_tables as tables
 
 OWN = ("SGLANG_", "SGL_")
+UNCHECKED = "compare the spelling with the document of the program that reads it"
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def judge(name: str, value: str | None, context: Context) -> list[Verdict]:
         found += _engine(name, context.engine)
     elif not entry and name not in known:
         fix = tables.nearest(name, tables.table())
-        found.append(Verdict("environment.unknown", "note", "not checked: not in the table", "" if fix == "remove it" else fix))
+        found.append(Verdict("environment.unknown", "note", "not checked: not in the table", UNCHECKED if fix == "remove it" else fix))
     found += _versions(entry, context)
     only = entry.get("only_with")
     if only and not found and not context.features & set(only):

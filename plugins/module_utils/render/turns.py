@@ -14,27 +14,34 @@ def _rows(registered: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [row for row in rows if "action" in row]
 
 
-def instance_turns(registered: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return the units to restart, those to start, and what a restart would interrupt.
+def instance_turns(
+    registered: Mapping[str, Mapping[str, Any]], clusters: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the units to restart and those to start, by host, and what a restart would interrupt.
 
     An instance is one process group: when one of its ranks has to be restarted, or has to be started while others run, all of them are
     restarted. On NCCL the others would wait for the lost one forever.
 
     :param registered: what M(railyard.sglang.service_unit) said, by host.
+    :param clusters: name of each host's cluster: two clusters have instances of the same name.
     """
-    needs: dict[str, dict[str, Mapping[str, Any]]] = {}
+    needs: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for host, result in registered.items():
         for row in _rows(result):
-            needs.setdefault(str(row["unit"]), {})[host] = row
-    restart, start, interrupts = [], [], []
-    for unit, rows in sorted(needs.items()):
+            needs.setdefault(((clusters or {}).get(host, ""), str(row["unit"])), {})[host] = row
+    restart: dict[str, list[str]] = {host: [] for host in registered}
+    start: dict[str, list[str]] = {host: [] for host in registered}
+    interrupts = []
+    for (_cluster, unit), rows in sorted(needs.items()):
         actions = {row["action"] for row in rows.values()}
         if "restart" in actions or actions >= {"start", "none"}:
-            restart.append(unit)
+            for host in rows:
+                restart[host].append(unit)
             running = [host for host, row in rows.items() if row["up"]]
             reasons = [f"on {host} {row['reason']}" for host, row in rows.items() if row["reason"]]
             if running:
                 interrupts.append(f"{unit} runs on {', '.join(running)}: {'; '.join(reasons)}")
         elif actions == {"start"}:
-            start.append(unit)
+            for host in rows:
+                start[host].append(unit)
     return {"restart": restart, "start": start, "interrupts": interrupts}

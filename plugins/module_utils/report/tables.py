@@ -22,20 +22,20 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return [line(header), line(["-" * size for size in width]), *map(line, text)]
 
 
-def processes(plan: dict[str, Any], states: dict[tuple[str, int], str]) -> list[str]:
+def processes(plan: dict[str, Any], states: dict[tuple[str, str], str]) -> list[str]:
     """Return one line per planned process.
 
-    :param states: state of each rank by instance name and rank, as far as they are known.
+    :param states: state of each rank by host and instance, of a router by host and C(router), as far as they are known.
     """
     rows = []
     for instance in plan["instances"]:
         for rank in instance["ranks"]:
             ports = ", ".join(f"{row['port']} {row['purpose']}" for row in rank["ports"])
-            state = states.get((instance["name"], rank["rank"]), "not looked at")
+            state = states.get((rank["host"], instance["name"]), "not looked at")
             rows.append((rank["host"], instance["name"], rank["rank"], rank["address"], ports, state))
     for router in plan["routers"]:
         ports = ", ".join(f"{row['port']} {row['purpose']}" for row in router["ports"])
-        rows.append((router["host"], "router", "", router["address"], ports, states.get(("router " + router["host"], 0), "not looked at")))
+        rows.append((router["host"], "router", "", router["address"], ports, states.get((router["host"], "router"), "not looked at")))
     return table(("host", "instance", "rank", "address", "ports", "state"), rows)
 
 

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import catalogue
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
 from ansible_collections.railyard.sglang.tests.unit.support import inventories, mutations
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import Inventory, cluster, gpu_cluster
@@ -50,7 +53,7 @@ def test_every_slip_is_found_by_its_rule_at_its_variable(name: str) -> None:
     missed = []
     for kind, seed, slip in slips(name):
         rows = [row for row in judged(read(name).change(slip.changes)) if row[0] in ("error", "warning")]
-        if not any(rule in slip.rules and slip.variable in variable for _severity, rule, variable in rows):
+        if not any(rule in slip.rules and re.fullmatch(slip.variable, variable) for _severity, rule, variable in rows):
             missed.append((kind, seed, slip.changes, rows))
     assert missed == []
 
@@ -61,3 +64,8 @@ def test_there_are_enough_of_them() -> None:
     assert sum(drawn.values()) >= LEAST
     used = {kind for name in drawn for kind, _seed, _slip in slips(name)}
     assert used == set(mutations.MUTATIONS)
+
+
+def test_their_rules_exist() -> None:
+    named = {rule for name in [*GOOD, "cpu", "gpu"] for _kind, _seed, slip in slips(name) for rule in slip.rules}
+    assert named <= set(catalogue.RULES)

@@ -55,7 +55,7 @@ class Slip:
     """One change that would break the cluster.
 
     :ivar rules: any of these says what is wrong.
-    :ivar variable: part of the variable that the finding must name.
+    :ivar variable: regular expression of the whole variable that the finding must name.
     """
 
     changes: dict[str, Any]
@@ -174,7 +174,7 @@ def bind_address_on_another_network(draw: Draw, inventory: Inventory) -> Slip | 
         f"{head}:sglang_bind_address": OTHER_NETWORK + "7",
         f"{head}:sglang_dist_init_address": inventory.hostvars[head]["sglang_fabric_address"],
     }
-    return Slip(changes, ("networks.bootstrap-unreachable",), "sglang_")
+    return Slip(changes, ("networks.bootstrap-unreachable",), "sglang_bind_address")
 
 
 @mutation
@@ -184,7 +184,7 @@ def kv_address_taken_back(draw: Draw, inventory: Inventory) -> Slip | None:
     return Slip(
         {"sglang_env": {**(common(inventory).get("sglang_env") or {}), "SGLANG_HOST_IP": None}},
         ("networks.kv-address-unset",),
-        "SGLANG_HOST_IP",
+        "sglang_env.SGLANG_HOST_IP",
     )
 
 
@@ -199,13 +199,13 @@ def host_left_out_of_its_group(draw: Draw, inventory: Inventory) -> Slip | None:
     name = draw.choice(names)
     group, hosts = pools(inventory)[name].get("group", name), members(inventory, name)
     lost = draw.choice(hosts)
-    return Slip({f"@{group}": [host for host in hosts if host != lost]}, ("topology.odd-hosts",), "nodes_per_instance")
+    return Slip({f"@{group}": [host for host in hosts if host != lost]}, ("topology.odd-hosts",), f"sglang_pools.{name}.nodes_per_instance")
 
 
 @mutation
 def empty_group(draw: Draw, inventory: Inventory) -> Slip | None:
     name = draw.choice(list(pools(inventory)))
-    return Slip({f"@{pools(inventory)[name].get('group', name)}": []}, ("topology.group-empty",), "group")
+    return Slip({f"@{pools(inventory)[name].get('group', name)}": []}, ("topology.group-empty",), f"sglang_pools.{name}.group")
 
 
 @mutation
@@ -221,8 +221,8 @@ def host_in_both_pools(draw: Draw, inventory: Inventory) -> Slip | None:
     if set(prefill) & set(decode) or pools(inventory)["decode"].get("instances"):
         return None
     swapped = [draw.choice(prefill), *decode[1:]]
-    rules = ("placement.gpu-count", "placement.gpu-unknown", "topology.idle-host")
-    return Slip({f"@{pools(inventory)['decode'].get('group', 'decode')}": swapped}, rules, "sglang_pools")
+    rules = ("placement.gpu-count",)
+    return Slip({f"@{pools(inventory)['decode'].get('group', 'decode')}": swapped}, rules, "sglang_pools.decode.hosts")
 
 
 @mutation
@@ -231,27 +231,20 @@ def tp_off_by_one(draw: Draw, inventory: Inventory) -> Slip | None:
     tp = pools(inventory)[name]["tp"]
     if not isinstance(tp, int):
         return None
-    rules = (
-        "topology.tp-nodes",
-        "parallel.dp-tp",
-        "capacity.divisible",
-        "placement.gpu-count",
-        "parity.attention-tp",
-        "parallelism.attention-tp",
-    )
-    return Slip({f"sglang_pools.{name}.tp": tp + 1}, rules, "sglang_pools")
+    rules = ("topology.tp-nodes", "parallel.dp-tp", "capacity.divisible", "placement.gpu-count")
+    return Slip({f"sglang_pools.{name}.tp": tp + 1}, rules, r"sglang_pools\.\w+\.(tp|dp|hosts)")
 
 
 @mutation
 def number_as_a_text(draw: Draw, inventory: Inventory) -> Slip | None:
     name, key = draw.choice(list(pools(inventory))), draw.choice(["tp", "port", "nodes_per_instance", "dist_init_port"])
-    return Slip({f"sglang_pools.{name}.{key}": "eight"}, ("input.type",), f"{name}.{key}")
+    return Slip({f"sglang_pools.{name}.{key}": "eight"}, ("input.type",), f"sglang_pools.{name}.{key}")
 
 
 @mutation
 def misspelt_key(draw: Draw, inventory: Inventory) -> Slip | None:
     name, key = draw.choice(list(pools(inventory))), draw.choice(["prot", "nodes_per_instace", "bootstrap-port", "tensor_parallel"])
-    return Slip({f"sglang_pools.{name}.{key}": 1}, ("input.unknown-key",), f"{name}.{key}")
+    return Slip({f"sglang_pools.{name}.{key}": 1}, ("input.unknown-key",), f"sglang_pools.{name}.{key}")
 
 
 @mutation
@@ -277,7 +270,7 @@ def gpus_halved(draw: Draw, inventory: Inventory) -> Slip | None:
     needed = max(pool["tp"] for pool in pools(inventory).values() if isinstance(pool["tp"], int))
     if not gpu.get("count") or needed < gpu["count"]:
         return None
-    return Slip({f"{host}:sglang_gpu": {**gpu, "count": gpu["count"] // 2}}, ("placement.gpu-count",), "sglang_pools")
+    return Slip({f"{host}:sglang_gpu": {**gpu, "count": gpu["count"] // 2}}, ("placement.gpu-count",), r"sglang_pools\.\w+\.hosts")
 
 
 @mutation
@@ -287,7 +280,7 @@ def two_instances_on_the_same_gpus(draw: Draw, inventory: Inventory) -> Slip | N
         if pool.get("instances") or pool.get("nodes_per_instance", 1) > 1 or len(members(inventory, name)) > 1:
             continue
         rows = [{"name": f"{name}-{letter}", "hosts": [host], "first_gpu": 0} for letter in "ab"]
-        return Slip({f"sglang_pools.{name}.instances": rows}, ("placement.gpu-twice",), "first_gpu")
+        return Slip({f"sglang_pools.{name}.instances": rows}, ("placement.gpu-twice",), rf"sglang_pools\.{name}\.instances\[1\]\.first_gpu")
     return None
 
 
@@ -297,33 +290,35 @@ def two_instances_on_the_same_gpus(draw: Draw, inventory: Inventory) -> Slip | N
 @mutation
 def port_in_the_ephemeral_range(draw: Draw, inventory: Inventory) -> Slip | None:
     name = draw.choice(list(pools(inventory)))
-    return Slip({f"sglang_pools.{name}.port": draw.randint(33000, 60000)}, ("port.range",), f"{name}.port")
+    return Slip({f"sglang_pools.{name}.port": draw.randint(33000, 60000)}, ("port.range",), f"sglang_pools.{name}.port")
 
 
 @mutation
 def port_in_mooncakes_range(draw: Draw, inventory: Inventory) -> Slip | None:
     if common(inventory).get("sglang_transfer_backend", "mooncake") != "mooncake" or not pairs(inventory):
         return None
-    return Slip({"sglang_pools.prefill.port": draw.randint(15001, 16999)}, ("port.range", "ports.mooncake-range"), "prefill.port")
+    return Slip({"sglang_pools.prefill.port": draw.randint(15001, 16999)}, ("port.range",), "sglang_pools.prefill.port")
 
 
 @mutation
 def bootstrap_port_is_the_api_port(draw: Draw, inventory: Inventory) -> Slip | None:
     if not pairs(inventory):
         return None
-    return Slip({"sglang_pools.prefill.bootstrap_port": pools(inventory)["prefill"]["port"]}, ("port.twice",), "prefill")
+    return Slip(
+        {"sglang_pools.prefill.bootstrap_port": pools(inventory)["prefill"]["port"]}, ("port.twice",), "sglang_pools.prefill.bootstrap_port"
+    )
 
 
 @mutation
 def router_port_is_its_metrics_port(draw: Draw, inventory: Inventory) -> Slip | None:
     port = draw.randint(2000, 14000)
-    return Slip({"sglang_router.port": port, "sglang_router.metrics_port": port}, ("port.twice",), "sglang_router")
+    return Slip({"sglang_router.port": port, "sglang_router.metrics_port": port}, ("port.twice",), "sglang_router.metrics_port")
 
 
 @mutation
 def port_beyond_the_last(draw: Draw, inventory: Inventory) -> Slip | None:
     name = draw.choice(list(pools(inventory)))
-    return Slip({f"sglang_pools.{name}.port": draw.choice([0, 65536, 300000])}, ("input.type",), f"{name}.port")
+    return Slip({f"sglang_pools.{name}.port": draw.choice([0, 65536, 300000])}, ("input.type",), f"sglang_pools.{name}.port")
 
 
 # --- arguments
@@ -346,21 +341,21 @@ def flag_with_a_letter_missing(draw: Draw, inventory: Inventory) -> Slip | None:
     if table(inventory).find(slip) is not None:
         return None
     args = {**(common(inventory).get("sglang_args") or {}), slip: 1}
-    return Slip({"sglang_args": args}, ("argument.unknown", "argument.abbreviation", "argument.other-version"), slip)
+    return Slip({"sglang_args": args}, ("argument.unknown", "argument.abbreviation", "argument.other-version"), f"sglang_args.{slip}")
 
 
 @mutation
 def flag_of_another_engine(draw: Draw, inventory: Inventory) -> Slip | None:
     flag = draw.choice(["kv-transfer-config", "kv-connector-url", "disaggregation-decode-url", "gpu-memory-utilization"])
     args = {**(common(inventory).get("sglang_args") or {}), flag: "x"}
-    return Slip({"sglang_args": args}, ("argument.other-engine", "argument.unknown"), flag)
+    return Slip({"sglang_args": args}, ("argument.other-engine",), f"sglang_args.{flag}")
 
 
 @mutation
 def number_argument_as_a_text(draw: Draw, inventory: Inventory) -> Slip | None:
     args = common(inventory).get("sglang_args") or {}
     flag = draw.choice(["page-size", "max-running-requests", "chunked-prefill-size"])
-    return Slip({"sglang_args": {**args, flag: "many"}}, ("argument.value",), flag)
+    return Slip({"sglang_args": {**args, flag: "many"}}, ("argument.value",), f"sglang_args.{flag}")
 
 
 @mutation
@@ -370,14 +365,14 @@ def choice_that_is_none(draw: Draw, inventory: Inventory) -> Slip | None:
     option = table(inventory).find(flag)
     if option is None or not option.choices:
         return None
-    return Slip({"sglang_args": {**args, flag: "fastest"}}, ("argument.value",), flag)
+    return Slip({"sglang_args": {**args, flag: "fastest"}}, ("argument.value",), f"sglang_args.{flag}")
 
 
 @mutation
 def topology_as_an_argument(draw: Draw, inventory: Inventory) -> Slip | None:
     args = common(inventory).get("sglang_args") or {}
     flag, value = draw.choice([("tp-size", 4), ("nnodes", 2), ("node-rank", 1), ("port", 30000), ("host", "0.0.0.0"), ("base-gpu-id", 1)])
-    return Slip({"sglang_args": {**args, flag: value}}, ("argument.typed",), "sglang_args")
+    return Slip({"sglang_args": {**args, flag: value}}, ("argument.typed",), r"sglang_args\.[a-z-]+")
 
 
 @mutation
@@ -389,7 +384,7 @@ def pools_with_different_page_sizes(draw: Draw, inventory: Inventory) -> Slip | 
         return None
     name = draw.choice(["prefill", "decode"])
     args = {**(pools(inventory)[name].get("args") or {}), "page-size": 32}
-    return Slip({f"sglang_pools.{name}.args": args}, ("parity.page-size",), "page-size")
+    return Slip({f"sglang_pools.{name}.args": args}, ("parity.page-size",), f"sglang_pools.{name}.args.page-size")
 
 
 @mutation
@@ -397,7 +392,7 @@ def pools_with_different_kv_types(draw: Draw, inventory: Inventory) -> Slip | No
     if not pairs(inventory):
         return None
     args = {**(pools(inventory)["decode"].get("args") or {}), "kv-cache-dtype": "fp8_e4m3"}
-    return Slip({"sglang_pools.decode.args": args}, ("parity.kv-cache-dtype",), "kv-cache-dtype")
+    return Slip({"sglang_pools.decode.args": args}, ("parity.kv-cache-dtype",), "sglang_pools.decode.args.kv-cache-dtype")
 
 
 @mutation
@@ -407,7 +402,7 @@ def a_rank_with_another_argument(draw: Draw, inventory: Inventory) -> Slip | Non
         return None
     host = draw.choice(hosts)
     given = {**(inventory.hostvars[host].get("sglang_host_args") or {}), "chunked-prefill-size": 2048}
-    return Slip({f"{host}:sglang_host_args": given}, ("parity.rank-arguments", "parity.ranks"), "chunked-prefill-size")
+    return Slip({f"{host}:sglang_host_args": given}, ("parity.ranks",), "sglang_host_args.chunked-prefill-size")
 
 
 @mutation
@@ -435,7 +430,7 @@ def expandable_segments(draw: Draw, inventory: Inventory) -> Slip | None:
     if is_cpu(inventory) or not pairs(inventory) or common(inventory).get("sglang_transfer_backend", "mooncake") == "ascend":
         return None
     name = "PYTORCH_CUDA_ALLOC_CONF"
-    return Slip(_env(inventory, **{name: "expandable_segments:True"}), ("environment.dangerous",), name)
+    return Slip(_env(inventory, **{name: "expandable_segments:True"}), ("environment.dangerous",), f"sglang_env.{name}")
 
 
 @mutation
@@ -443,7 +438,7 @@ def timeouts_of_a_day(draw: Draw, inventory: Inventory) -> Slip | None:
     if not pairs(inventory):
         return None
     name = draw.choice(["SGLANG_DISAGGREGATION_BOOTSTRAP_TIMEOUT", "SGLANG_DISAGGREGATION_WAITING_TIMEOUT"])
-    return Slip(_env(inventory, **{name: "100000"}), ("environment.dangerous",), name)
+    return Slip(_env(inventory, **{name: "100000"}), ("environment.dangerous",), f"sglang_env.{name}")
 
 
 @mutation
@@ -451,24 +446,24 @@ def variable_with_a_letter_missing(draw: Draw, inventory: Inventory) -> Slip | N
     name = draw.choice(["SGLANG_DISAGGREGATION_QUEUE_SIZE", "SGLANG_DISAGGREGATION_THREAD_POOL_SIZE", "SGLANG_SET_CPU_AFFINITY"])
     place = draw.randrange(len("SGLANG_") + 1, len(name) - 1)
     slip = name[:place] + name[place + 1 :]
-    return Slip(_env(inventory, **{slip: "1"}), ("environment.unknown-sglang", "environment.never-read"), slip)
+    return Slip(_env(inventory, **{slip: "1"}), ("environment.unknown-sglang",), f"sglang_env.{slip}")
 
 
 @mutation
 def boolean_in_the_environment(draw: Draw, inventory: Inventory) -> Slip | None:
-    return Slip(_env(inventory, NCCL_IB_DISABLE=draw.choice([True, False])), ("environment.value",), "NCCL_IB_DISABLE")
+    return Slip(_env(inventory, NCCL_IB_DISABLE=draw.choice([True, False])), ("environment.value",), "sglang_env.NCCL_IB_DISABLE")
 
 
 @mutation
 def secret_in_the_environment(draw: Draw, inventory: Inventory) -> Slip | None:
-    return Slip(_env(inventory, HF_TOKEN="hf_x"), ("environment.secret",), "HF_TOKEN")
+    return Slip(_env(inventory, HF_TOKEN="hf_x"), ("environment.secret",), "sglang_env.HF_TOKEN")
 
 
 @mutation
 def gloo_interface_taken_back(draw: Draw, inventory: Inventory) -> Slip | None:
     if not spanning(inventory):
         return None
-    return Slip(_env(inventory, GLOO_SOCKET_IFNAME=None), ("environment.gloo-interface",), "GLOO_SOCKET_IFNAME")
+    return Slip(_env(inventory, GLOO_SOCKET_IFNAME=None), ("environment.gloo-interface",), "sglang_env.GLOO_SOCKET_IFNAME")
 
 
 # --- router
@@ -486,7 +481,7 @@ def rank_1_in_the_router(draw: Draw, inventory: Inventory) -> Slip | None:
         return None
     rank = draw.choice(ranks)
     workers = [*_workers(inventory), {"url": rank["health_url"].removesuffix("/health"), "role": rank["mode"], "bootstrap_port": 8998}]
-    return Slip({"sglang_router.workers": workers}, ("router.not-rank-0",), "sglang_router.workers")
+    return Slip({"sglang_router.workers": workers}, ("router.not-rank-0",), r"sglang_router\.workers\[\d+\]\.url")
 
 
 @mutation
@@ -495,7 +490,7 @@ def roles_swapped_in_the_router(draw: Draw, inventory: Inventory) -> Slip | None
         return None
     other = {"prefill": "decode", "decode": "prefill"}
     workers = [{**row, "role": other[row["role"]]} for row in _workers(inventory)]
-    return Slip({"sglang_router.workers": workers}, ("router.role",), "sglang_router.workers")
+    return Slip({"sglang_router.workers": workers}, ("router.role",), r"sglang_router\.workers\[\d+\]\.role")
 
 
 @mutation
@@ -504,14 +499,14 @@ def bootstrap_port_off_by_one_in_the_router(draw: Draw, inventory: Inventory) ->
         return None
     step = draw.choice([-1, 1])
     workers = [{**row, "bootstrap_port": row["bootstrap_port"] + step} if row["role"] == "prefill" else row for row in _workers(inventory)]
-    return Slip({"sglang_router.workers": workers}, ("router.bootstrap-port",), "bootstrap_port")
+    return Slip({"sglang_router.workers": workers}, ("router.bootstrap-port",), r"sglang_router\.workers\[\d+\]\.bootstrap_port")
 
 
 @mutation
 def worker_that_nobody_is(draw: Draw, inventory: Inventory) -> Slip | None:
     workers = _workers(inventory)
     workers[draw.randrange(len(workers))]["url"] = f"http://{OTHER_NETWORK}9:30000"
-    return Slip({"sglang_router.workers": workers}, ("router.unknown-worker",), "url")
+    return Slip({"sglang_router.workers": workers}, ("router.unknown-worker",), r"sglang_router\.workers\[\d+\]\.url")
 
 
 # --- RDMA and memory
@@ -524,7 +519,7 @@ def device_that_the_host_does_not_have(draw: Draw, inventory: Inventory) -> Slip
     if common(inventory).get("sglang_transfer_backend", "mooncake") != "mooncake":
         return None
     args = {**(common(inventory).get("sglang_args") or {}), "disaggregation-ib-device": "mlx5_77"}
-    return Slip({"sglang_args": args}, ("rdma.unknown-device", "rdma.device-unknown", "rdma.not-on-host"), "disaggregation-ib-device")
+    return Slip({"sglang_args": args}, ("rdma.device-unknown",), "sglang_args.disaggregation-ib-device")
 
 
 @mutation
@@ -532,4 +527,4 @@ def gpus_of_a_quarter(draw: Draw, inventory: Inventory) -> Slip | None:
     gpu, model = common(inventory).get("sglang_gpu") or {}, common(inventory)["sglang_model"]
     if not (gpu.get("memory_gib") and model.get("config")):
         return None
-    return Slip({"sglang_gpu": {**gpu, "memory_gib": 6}}, ("capacity.weights", "capacity.memory"), "sglang")
+    return Slip({"sglang_gpu": {**gpu, "memory_gib": 6}}, ("capacity.weights",), r"sglang_pools\.\w+\.tp")

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import layout, model
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import environment, layout, model
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings, listed
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.modelshape import Shape
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import Contract
 
 # Beginning of what layout.divisible says of experts; reported here, the rest by capacity.
 OF_EXPERTS = "routed experts"
+# NVSHMEM's own.
+HCA_PREFIX = "mlx5"
 
 
 def check(contract: Contract, findings: Findings) -> None:
@@ -104,4 +106,17 @@ def _check_where(contract: Contract, rank: Rank, findings: Findings) -> None:
         findings.add(
             "deepep.hosts", variable, text + (f"; not set: {', '.join(missing)}" if missing else ""),
             "prepare the hosts with the stage deepep; on RoCE set what is missing as NCCL and Mooncake have it", place=instance.name,
+        )
+        _check_prefix(contract, rank, findings)
+
+
+def _check_prefix(contract: Contract, rank: Rank, findings: Findings) -> None:
+    """NVSHMEM looks for devices by the beginning of their names, unless it is given another one or a list."""
+    devices = environment.known_devices(contract.cluster.hosts[rank.host])
+    other = [name for name in devices if not name.startswith(HCA_PREFIX)]
+    if other and not any(rank.environment.get(name) for name in ("NVSHMEM_HCA_PREFIX", "NVSHMEM_HCA_LIST", "NVSHMEM_HCA_PE_MAPPING")):
+        findings.add(
+            "deepep.hca-prefix", "sglang_env.NVSHMEM_HCA_PREFIX",
+            f"is not set, and {listed(other)} of {rank.host} do not begin with {HCA_PREFIX}: NVSHMEM does not find them",
+            f"set it to what the names begin with, for example {other[0].rstrip('0123456789')}", place=rank.instance.name,
         )

@@ -16,7 +16,9 @@ from typing import Any
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import ports
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.catalogue import WARNING
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.keys import HIGHEST_PORT
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.texts import number
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import Contract
 
 FIRST_FREE = 1024
@@ -58,12 +60,12 @@ def _privileged(host: str, rows: list[dict[str, Any]], findings: Findings) -> No
 
 def mooncake_ranges(environment: Mapping[str, str]) -> list[Range]:
     """Return the ranges that Mooncake may draw from: before 0.3.11 it reads the first spelling only, later the second one first."""
-    def number(default: int, *names: str) -> int:
-        return next((int(environment[name]) for name in names if environment.get(name, "").isdigit()), default)
+    def first(default: int, *names: str) -> int:
+        return next((given for name in names if (given := number(environment.get(name, ""))) is not None), default)
 
     low, high = ports.MOONCAKE
-    old = (number(low, "MC_MIN_PRC_PORT"), number(high, "MC_MAX_PRC_PORT"))
-    new = (number(low, "MC_MIN_RPC_PORT", "MC_MIN_PRC_PORT"), number(high, "MC_MAX_RPC_PORT", "MC_MAX_PRC_PORT"))
+    old = (first(low, "MC_MIN_PRC_PORT"), first(high, "MC_MAX_PRC_PORT"))
+    new = (first(low, "MC_MIN_RPC_PORT", "MC_MIN_PRC_PORT"), first(high, "MC_MAX_RPC_PORT", "MC_MAX_PRC_PORT"))
     return list(dict.fromkeys([old, new]))
 
 
@@ -76,6 +78,11 @@ def _mooncake(rank: Rank, rows: list[dict[str, Any]], needed: int, findings: Fin
                 "port.mooncake-range", variable,
                 f"Mooncake's range {low}-{high} has {max(high - low + 1, 0)} ports, and the ranks of this host take {needed}",
                 'set sglang_env: {MC_MIN_PRC_PORT: "15000", MC_MAX_PRC_PORT: "17000"}, or leave both out', rank.host,
+            )
+        elif high > HIGHEST_PORT:
+            findings.add(
+                "port.number", variable, f"Mooncake's range {low}-{high} goes beyond {HIGHEST_PORT}", "choose a range from 1024 to 32767",
+                rank.host,
             )
         elif low < FIRST_FREE or (low <= ports.EPHEMERAL[1] and high >= ports.EPHEMERAL[0]):
             findings.add(
@@ -93,8 +100,7 @@ def _mooncake(rank: Rank, rows: list[dict[str, Any]], needed: int, findings: Fin
 
 
 def _sglang(rank: Rank, rows: list[dict[str, Any]], findings: Findings) -> None:
-    text = rank.environment.get("SGLANG_PORT", "")
-    first = int(text) if text.isdigit() else 0
+    first = number(rank.environment.get("SGLANG_PORT", "")) or 0
     near = [row for row in rows if first and first <= row["port"] < first + SGLANG_REACH]
     if near:
         shown = ", ".join(f"{row['port']} ({row['purpose']})" for row in near)
@@ -109,6 +115,11 @@ def _optional(contract: Contract, rank: Rank, rows: list[dict[str, Any]], findin
     for spelling in OPTIONAL:
         option = contract.table.find(spelling)
         number = rank.arguments.get(option.dest) if option is not None else None
+        if isinstance(number, int) and number > HIGHEST_PORT:
+            findings.add(
+                "port.number", contract.variable(rank, spelling), f"{number} is not from 1 to {HIGHEST_PORT}", "write the number of a port",
+                rank.host,
+            )
         for row in rows:
             if number == row["port"]:
                 findings.add(

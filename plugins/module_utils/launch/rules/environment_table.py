@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import variables
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import environment, variables
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.variables import Context, Verdict
@@ -46,7 +46,7 @@ def context(contract: Contract, rank: Rank) -> Context:
     backend = contract.cluster.variables["sglang_transfer_backend"] if rank.instance.mode != "plain" else "none"
     return Context(
         engine=contract.engine.version, backend=backend, device=contract.engine.device, multi_host=rank.instance.nodes > 1,
-        uses=frozenset(name for name, used in uses.items() if used),
+        uses=frozenset(name for name, used in uses.items() if used), mooncake=contract.engine.mooncake,
     )
 
 
@@ -71,19 +71,18 @@ def _check_written(contract: Contract, findings: Findings) -> None:
         findings.add(verdict.rule, variable, verdict.text, verdict.fix, host, severity=verdict.severity, place=place)
 
 
-def blame(text: str, given: Mapping[str, str], environment: Mapping[str, str]) -> str:
+def blame(text: str, given: Mapping[str, str], env: Mapping[str, str]) -> str:
     """Return the inventory variable behind what was said of several variables: one that is named there and written."""
     names = WORD.findall(text)
     for name in names:
         if name in given:
             return given[name]
-    return "sglang_env." + next((name for name in names if name in environment or name.isupper()), names[0])
+    return "sglang_env." + next((name for name in names if name in env or name.isupper()), names[0])
 
 
 def _check_together(contract: Contract, findings: Findings) -> None:
     for rank in contract.ranks:
-        row = contract.cluster.hosts[rank.host]
-        devices = [*row["sglang_rdma_devices"], *row["sglang_rdma_device_map"].values()]
+        devices = environment.known_devices(contract.cluster.hosts[rank.host])
         for verdict in together(rank.environment, context(contract, rank), devices):
             variable = blame(verdict.text, written(rank), rank.environment)
             host = rank.host if variable.startswith(OF_ONE_HOST) else ""

@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import files
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.texts import number
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,10 @@ def _names(text: str, version: str) -> tuple[tuple[str, ...], str]:
 def _map(value: Mapping[Any, Any], version: str) -> Devices:
     by_gpu: dict[int, tuple[str, ...]] = {}
     for key, text in value.items():
-        if not str(key).isdigit() or isinstance(key, bool) or not isinstance(text, str):
+        gpu = number(str(key))
+        if gpu is None or not isinstance(text, str):
             return Devices(problem=f"{key!r}: {text!r} is not the number of a GPU and its devices as one text, so the engine stops")
-        by_gpu[int(key)], problem = _names(text, version)
+        by_gpu[gpu], problem = _names(text, version)
         if problem:
             return Devices(by_gpu=by_gpu, problem=f"GPU {key}: {problem}")
     return Devices(by_gpu=by_gpu, problem="" if by_gpu else "the map is empty, so the engine stops")
@@ -65,7 +67,7 @@ def parse(text: str, version: str) -> Devices:
     """Read the option's text, or the content of its file."""
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         if text.lstrip()[:1] in ("{", "["):
             return Devices(problem=f"{text!r} is not JSON, and is taken for the name of a device")
         names, problem = _names(text, version)
@@ -94,5 +96,5 @@ def text_of(value: Any, rank: Rank, cluster: Cluster, read: Callable[[str], byte
         return entry["content"] if isinstance(entry["content"], str) else json.dumps(entry["content"])
     try:
         return read(str(entry.get("src", ""))).decode()
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError, RuntimeError):
         return None

@@ -27,11 +27,11 @@ def check(contract: Contract, findings: Findings) -> None:
         _dist_init(contract.cluster, head, findings)
     for rank in contract.ranks:
         _kv(contract, rank, findings)
+        _interfaces(contract, rank, findings)
     for host in engines:
         _usable(contract, host, findings)
     _one_network(contract, engines, findings)
     _shared(contract, engines, findings)
-    _routers(contract, findings)
 
 
 def _blamed(cluster: Cluster, host: str, *variables: str) -> str:
@@ -39,7 +39,7 @@ def _blamed(cluster: Cluster, host: str, *variables: str) -> str:
     return next((name for name in variables if cluster.hosts[host][name]), "sglang_fabric_address")
 
 
-def _usual(text: str) -> str:
+def usual(text: str) -> str:
     """Return the network that an address is taken to be in, in one spelling; the text itself for what is no address."""
     address = addresses.parse(text)
     network = addresses.network(f"{address}/{USUAL_PREFIX[address.version]}") if address is not None else None
@@ -48,7 +48,7 @@ def _usual(text: str) -> str:
 
 def _together(one: str, other: str) -> str:
     """Say how far two addresses are apart."""
-    return "two addresses of one network" if _usual(one) == _usual(other) else "two networks"
+    return "two addresses of one network" if usual(one) == usual(other) else "two networks"
 
 
 def _bound(cluster: Cluster, head: Rank, findings: Findings) -> None:
@@ -123,6 +123,30 @@ def _kv(contract: Contract, rank: Rank, findings: Findings) -> None:
         )
 
 
+def _takes(text: str, interface: str) -> bool:
+    """Whether a list such as NCCL_SOCKET_IFNAME's takes an interface: prefixes, exact names after =, all others after ^."""
+    names = [name.strip() for name in text.lstrip("^=").split(",")]
+    exact = "=" in text[:2]
+    named = any(interface == name if exact else bool(name) and interface.startswith(name) for name in names)
+    return named != text.startswith("^")
+
+
+def _interfaces(contract: Contract, rank: Rank, findings: Findings) -> None:
+    """Interfaces that an operator wrote, beside the one that carries the fabric address."""
+    interface = contract.cluster.hosts[rank.host]["sglang_fabric_interface"]
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        text = rank.environment.get(name, "")
+        listed = [item.strip() for item in text.split(",")]
+        taken = _takes(text, interface) if name.startswith("NCCL") else interface in listed
+        if interface and text and name in rank.written and not taken:
+            findings.add(
+                "networks.socket-interface", rank.written[name],
+                f"{name}={text} does not take {interface}, the fabric interface of this host: ranks then meet on another network than "
+                "the KV cache's",
+                f"leave it out: the plan derives it from sglang_fabric_interface {interface}", rank.host, place=rank.instance.name,
+            )
+
+
 def _given(cluster: Cluster, host: str) -> Iterator[tuple[str, str]]:
     """Yield the variables and addresses of an engine host."""
     for variable in ("sglang_fabric_address", *APART):
@@ -167,7 +191,7 @@ def _one_network(contract: Contract, engines: list[str], findings: Findings) -> 
                 "give all hosts addresses of one family", host,
             )
             return
-    lying = {_usual(str(address)): host for host, address in found.items()}
+    lying = {usual(str(address)): host for host, address in found.items()}
     if len(lying) > 1 and not cluster.variables["sglang_fabric_network"]:
         findings.add(
             "networks.several", "sglang_fabric_network",
@@ -196,23 +220,4 @@ def _shared(contract: Contract, engines: list[str], findings: Findings) -> None:
                 f"{router['address']} is also an address of {routers[router['address']]}", "each host has addresses of its own",
                 router["host"],
                 place="router",
-            )
-
-
-def _routers(contract: Contract, findings: Findings) -> None:
-    network = addresses.network(contract.cluster.variables["sglang_fabric_network"])
-    for router in contract.routers:
-        address = addresses.parse(router["address"])
-        if router["address"] in hosts.WILDCARDS:
-            findings.add(
-                "networks.router-wildcard", "sglang_management_address",
-                f"the router binds {router['address']}: its API and its metrics are open on every network of the host",
-                "write the address that clients use, or let a firewall close the others", router["host"], place="router",
-            )
-        elif network is not None and address is not None and address in network:
-            findings.add(
-                "networks.clients-in-fabric", "sglang_management_address",
-                f"clients reach the router at {address}, in the fabric network {network}: they also reach the engines' ports, "
-                "which ask for no key",
-                "give the router an address of its own network, or close the engines' ports to clients", router["host"], place="router",
             )

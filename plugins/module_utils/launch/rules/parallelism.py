@@ -5,14 +5,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import layout, model
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.instance import Sizes
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.model import Model
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import Contract
 
 # 0.5.23 arg_groups/overrides.py _A2A_EP_SPANNING_BACKENDS; 0.5.8 has the first ones of them.
 EP_IS_TP = (*layout.ALL_TO_ALL, "deepep_v2", "flashinfer", "flashinfer_megamoe", "megamoe", "mori", "nixl", "pplx")
+# What hides GPUs from a process.
+VISIBLE = {
+    "cuda": ("CUDA_VISIBLE_DEVICES",),
+    "rocm": ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
+    "npu": ("ASCEND_RT_VISIBLE_DEVICES",),
+}
 HINT = "disaggregation-decode-tp"
 GRAPH_SIZES = ("cuda-graph-max-bs", "cuda-graph-bs", "cuda-graph-max-bs-decode", "cuda-graph-bs-decode")
 
@@ -20,16 +29,19 @@ GRAPH_SIZES = ("cuda-graph-max-bs", "cuda-graph-bs", "cuda-graph-max-bs-decode",
 def check(contract: Contract, findings: Findings) -> None:
     """Report sizes and modes that do not go together."""
     served = model.load(contract)
-    # Instances with the same variables have the same sizes.
-    first: dict[str, dict[str, Rank]] = {"prefill": {}, "decode": {}, "plain": {}}
+    # One pair for each two shapes: the number of instances squared is too many.
+    first: dict[str, dict[tuple[str, Sizes, Any], Rank]] = {"prefill": {}, "decode": {}, "plain": {}}
     for rank in contract.heads:
-        first[rank.instance.mode].setdefault(rank.instance.variable, rank)
+        shape = (rank.instance.pool, rank.instance.sizes, contract.value(rank, HINT))
+        first[rank.instance.mode].setdefault(shape, rank)
     for prefill in first["prefill"].values():
         for decode in first["decode"].values():
             _check_pair(contract, prefill, decode, served, findings)
     for rank in contract.heads:
         _check_instance(contract, rank, findings)
         _check_graphs(contract, rank, findings)
+    for rank in contract.ranks:
+        _check_visible(contract, rank, findings)
 
 
 def _check_pair(contract: Contract, prefill: Rank, decode: Rank, served: Model, findings: Findings) -> None:
@@ -127,3 +139,23 @@ def _check_graphs(contract: Contract, rank: Rank, findings: Findings) -> None:
                     "parallel.prefill-graph", variable, f"has no effect on {instance.name}: 0.5.8 runs prefill without CUDA graphs",
                     "leave it out", place=instance.name,
                 )
+
+
+def _check_visible(contract: Contract, rank: Rank, findings: Findings) -> None:
+    first, count = rank.instance.gpu[rank.number], rank.instance.gpus_per_host
+    for name in VISIBLE.get(contract.engine.device, ()):
+        if name not in rank.environment:
+            continue
+        seen: list[str] = []
+        for item in rank.environment[name].split(","):
+            # CUDA ends the list at the first number that is none.
+            if not item.strip() or item.strip().startswith("-"):
+                break
+            seen.append(item.strip())
+        if len(set(seen)) < first + count:
+            findings.add(
+                "parallel.visible-devices", rank.written.get(name, f"sglang_env.{name}"),
+                f"{name}={rank.environment[name]} shows {len(set(seen))} GPU(s) to {rank.instance.name}, "
+                f"which takes {count} from number {first} on",
+                f"leave {name} out: --base-gpu-id places the instance", rank.host, place=rank.instance.name,
+            )

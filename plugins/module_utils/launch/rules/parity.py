@@ -86,7 +86,7 @@ def _check_ranks(contract: Contract, findings: Findings) -> None:
                 )
 
 
-def _pairs(contract: Contract, value: Callable[[Rank], Any]) -> Iterator[tuple[Rank, Rank, Any, Any]]:
+def pairs(contract: Contract, value: Callable[[Rank], Any]) -> Iterator[tuple[Rank, Rank, Any, Any]]:
     """Yield prefill and decode instances that differ in something, one pair for each two values: the router pairs any with any."""
     first: dict[str, dict[str, tuple[Rank, Any]]] = {"prefill": {}, "decode": {}, "plain": {}}
     for head in contract.heads:
@@ -113,7 +113,7 @@ def _check_page_size(contract: Contract, findings: Findings) -> None:
     def size(rank: Rank) -> tuple[int | None, str]:
         return attention.page_size(contract, rank, shape)
 
-    for prefill, decode, (left, left_why), (right, right_why) in _pairs(contract, size):
+    for prefill, decode, (left, left_why), (right, right_why) in pairs(contract, size):
         known = left is not None and right is not None
         if left == right or (not known and {left, right} == {None, 1}):
             continue
@@ -137,7 +137,7 @@ def _check_kv_dtype(contract: Contract, findings: Findings) -> None:
         given = str(contract.value(rank, "dtype")) if given == "auto" else given
         return SAME_DTYPE.get(given, given)
 
-    for prefill, decode, left, right in _pairs(contract, dtype):
+    for prefill, decode, left, right in pairs(contract, dtype):
         open_question = "auto" in (left, right) and left in SIXTEEN_BITS and right in SIXTEEN_BITS
         written = "kv-cache-dtype"
         if contract.value(prefill, written) == contract.value(decode, written):
@@ -153,7 +153,7 @@ def _check_kv_dtype(contract: Contract, findings: Findings) -> None:
 
 def _check_model(contract: Contract, findings: Findings) -> None:
     for spelling in TOKENIZER:
-        for prefill, decode, left, right in _pairs(contract, _same_everywhere(contract, spelling)):
+        for prefill, decode, left, right in pairs(contract, _same_everywhere(contract, spelling)):
             findings.add(
                 "parity.tokenizer", _blame(contract, (decode, prefill), spelling)[0],
                 f"--{spelling} is {left!r} on {prefill.instance.name} and {right!r} on {decode.instance.name}: "
@@ -161,14 +161,14 @@ def _check_model(contract: Contract, findings: Findings) -> None:
                 "write it once, in sglang_args", place=decode.instance.name,
             )
     for spelling in MODEL:
-        for prefill, decode, left, right in _pairs(contract, _same_everywhere(contract, spelling)):
+        for prefill, decode, left, right in pairs(contract, _same_everywhere(contract, spelling)):
             findings.add(
                 "parity.model", _blame(contract, (decode, prefill), spelling)[0],
                 f"--{spelling} is {left!r} on {prefill.instance.name} and {right!r} on {decode.instance.name}",
                 "both sides serve the same weights: write it once, in sglang_args", place=decode.instance.name,
             )
     own = "the model's own"
-    for prefill, decode, left, right in _pairs(contract, _same_everywhere(contract, "context-length")):
+    for prefill, decode, left, right in pairs(contract, _same_everywhere(contract, "context-length")):
         findings.add(
             "parity.context-length", _blame(contract, (decode, prefill), "context-length")[0],
             f"--context-length is {left or own} on {prefill.instance.name} and {right or own} on {decode.instance.name}: "
@@ -183,7 +183,7 @@ def _check_speculative(contract: Contract, findings: Findings) -> None:
         name = "EAGLE" if given == "NEXTN" else given
         return (None, None) if name in WITHOUT_DRAFT_CACHE else (name, contract.value(rank, "speculative-draft-model-path"))
 
-    for prefill, decode, left, right in _pairs(contract, algorithm):
+    for prefill, decode, left, right in pairs(contract, algorithm):
         findings.add(
             "parity.speculative", _blame(contract, (decode, prefill), "speculative-algorithm")[0],
             f"{prefill.instance.name} drafts with {left[0] or 'nothing'} {left[1] or ''}".rstrip()
@@ -192,7 +192,7 @@ def _check_speculative(contract: Contract, findings: Findings) -> None:
             "write the speculative-* arguments once, in sglang_args", place=decode.instance.name,
         )
     for spelling in SPECULATIVE:
-        for prefill, decode, left, right in _pairs(contract, _same_everywhere(contract, spelling)):
+        for prefill, decode, left, right in pairs(contract, _same_everywhere(contract, spelling)):
             if algorithm(prefill) == algorithm(decode) != (None, None):
                 findings.add(
                     "parity.speculative", _blame(contract, (decode, prefill), spelling)[0],
@@ -203,7 +203,7 @@ def _check_speculative(contract: Contract, findings: Findings) -> None:
 
 def _check_disaggregation(contract: Contract, findings: Findings) -> None:
     policy = "disaggregation-decode-allocation-policy"
-    for prefill, decode, left, right in _pairs(contract, _same_everywhere(contract, policy)):
+    for prefill, decode, left, right in pairs(contract, _same_everywhere(contract, policy)):
         findings.add(
             "parity.allocation-policy", _blame(contract, (decode, prefill), policy)[0],
             f"--{policy} is {left} on {prefill.instance.name} and {right} on {decode.instance.name}",

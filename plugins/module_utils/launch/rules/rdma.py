@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.catalogue import NOTE
@@ -31,10 +32,15 @@ def check(contract: Contract, findings: Findings) -> None:
     for rank in contract.ranks:
         _collectives(contract, rank, findings)
         _distance(contract, rank, findings)
-        # NIXL of 0.5.8 does not read the option.
-        ignored = contract.value(rank, "disaggregation-transfer-backend") == "nixl" and contract.engine.version == "0.5.8"
-        if rank.instance.mode != "plain" and not ignored:
+        _cross_nic(contract, rank, findings)
+        if rank.instance.mode == "plain":
+            continue
+        if contract.value(rank, "disaggregation-transfer-backend") == "nixl" and not contract.engine.nixl_devices:
+            _nixl(contract, rank, findings)
+        else:
             _devices(contract, rank, findings)
+    for host in dict.fromkeys(rank.host for rank in contract.ranks):
+        _twice(contract, host, findings)
 
 
 def _variable(contract: Contract, rank: Rank) -> str:
@@ -86,6 +92,42 @@ def _devices(contract: Contract, rank: Rank, findings: Findings) -> None:
     used = list(dict.fromkeys(name for gpu in _gpus(rank) for name in devices.of(gpu)))
     _unknown(contract, rank, variable, used, findings)
     _one_for_all(contract, rank, variable, used, findings)
+
+
+def _nixl(contract: Contract, rank: Rank, findings: Findings) -> None:
+    """UCX takes what UCX_NET_DEVICES names, and all devices without it."""
+    option = contract.table.find(OPTION)
+    written = rank.written.get(option.dest, "") if option is not None else ""
+    if written and contract.value(rank, OPTION):
+        findings.add(
+            "rdma.nixl-devices", written, f"NIXL of {contract.engine.version} does not read --{OPTION}",
+            "name the devices in sglang_rdma_devices, or set UCX_NET_DEVICES: DEVICE:1,...,INTERFACE", place=rank.instance.name,
+        )
+    if not rank.environment.get("UCX_NET_DEVICES"):
+        findings.add(
+            "rdma.nixl-devices", rank.written.get("UCX_NET_DEVICES", "sglang_env.UCX_NET_DEVICES"),
+            "is not set: UCX takes every device of the host, those of other networks among them",
+            "set sglang_rdma_devices and sglang_fabric_interface: the plan derives it", severity=NOTE, place=rank.instance.name,
+        )
+
+
+def _twice(contract: Contract, host: str, findings: Findings) -> None:
+    given = list(contract.cluster.hosts[host]["sglang_rdma_devices"])
+    again = [name for name, count in Counter(given).items() if count > 1]
+    if again:
+        findings.add(
+            "rdma.twice", "sglang_rdma_devices", f"{', '.join(again)} is named more than once", "name each data device once", host,
+        )
+
+
+def _cross_nic(contract: Contract, rank: Rank, findings: Findings) -> None:
+    """Rails are kept apart by a map, and mixed by the variable."""
+    if rank.environment.get("NCCL_CROSS_NIC") == "1" and contract.cluster.hosts[rank.host]["sglang_rdma_device_map"]:
+        findings.add(
+            "rdma.cross-nic", rank.written.get("NCCL_CROSS_NIC", "sglang_env.NCCL_CROSS_NIC"),
+            "NCCL_CROSS_NIC=1 lets NCCL leave the NIC that the map gives a GPU",
+            "on a rail-optimised fabric set 0; keep 1 where all NICs are on one network", place=rank.instance.name,
+        )
 
 
 def _unknown(contract: Contract, rank: Rank, variable: str, used: Collection[str], findings: Findings) -> None:

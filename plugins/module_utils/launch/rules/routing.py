@@ -8,6 +8,7 @@ from __future__ import annotations
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.catalogue import WARNING
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.rules.router_options import RouterOptions
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.texts import number
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import Contract
 
 # sglang's SGLANG_HEALTH_CHECK_TIMEOUT, unless a rank sets it.
@@ -50,7 +51,7 @@ def _health(contract: Contract, options: RouterOptions, findings: Findings) -> N
             place="router",
         )
     texts = [rank.environment.get("SGLANG_HEALTH_CHECK_TIMEOUT", "") for rank in contract.heads]
-    needed = max([HEALTH_SECONDS, *(int(text) for text in texts if text.isdigit())])
+    needed = max([HEALTH_SECONDS, *(number(text) or 0 for text in texts)])
     if endpoint in GENERATING and options.number("health-check-timeout-secs") < needed:
         findings.add(
             "routing.health-timeout", options.variable("health-check-timeout-secs"),

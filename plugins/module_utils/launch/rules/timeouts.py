@@ -9,6 +9,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.catalogue i
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.rules.router_options import RouterOptions
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.texts import number
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import Contract
 
 HOUR, DAY = 3600, 86400
@@ -91,7 +92,7 @@ def _router(contract: Contract, options: RouterOptions, findings: Findings) -> N
                 place="router",
             )
     values = [rank.environment.get(name, "") for rank in contract.ranks if rank.instance.mode != "plain" for name in TRANSFER]
-    longest = max([TRANSFER_SECONDS, *(int(text) for text in values if text.isdigit())])
+    longest = max([TRANSFER_SECONDS, *(number(text) or 0 for text in values)])
     if any(rank.instance.mode != "plain" for rank in contract.ranks) and options.number("request-timeout-secs") < longest:
         findings.add(
             "timeouts.request", options.variable("request-timeout-secs"),

@@ -33,8 +33,14 @@ class Change:
 
 
 def comparable(old: Mapping[str, Any], new: Plan) -> bool:
-    """Whether two plans have the same structure."""
-    return bool(old.get("schema") == new["schema"])
+    """Whether two plans have the same structure, and the older one all of it: it may have been cut or edited."""
+    if old.get("schema") != new["schema"]:
+        return False
+    try:
+        text(changes(old, new))
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _values(kind: str, old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

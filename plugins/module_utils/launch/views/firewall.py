@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, ports
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, environment, ports
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.reading import Plan
 
@@ -25,6 +25,8 @@ EPHEMERAL = "{}-{}".format(*ports.EPHEMERAL)
 ROCE = "4791"
 LOOPBACK = ("127.0.0.1", "::1")
 WILDCARDS = ("0.0.0.0", "::")
+# What is taken for the fabric network around a worker where a router host has no address in it that is known.
+USUAL_PREFIX = {4: 24, 6: 64}
 # Mooncake's own spelling first, the later one second.
 RANGE = (("MC_MIN_PRC_PORT", "MC_MIN_RPC_PORT", ports.MOONCAKE[0]), ("MC_MAX_PRC_PORT", "MC_MAX_RPC_PORT", ports.MOONCAKE[1]))
 
@@ -100,8 +102,20 @@ def groups(plan: Plan) -> dict[str, Group]:
                 found.setdefault(name, Group()).add(rank["host"], own(rank, plan))
     for router in plan["routers"]:
         fabric = plan["hosts"][router["host"]]["fabric_address"]
-        found.setdefault(f"{router['cluster']} routers", Group()).add(router["host"], [router["address"], fabric])
+        sources = [fabric] if fabric else dialled(router)
+        found.setdefault(f"{router['cluster']} routers", Group()).add(router["host"], [router["address"], *sources])
     return found
+
+
+def dialled(router: Mapping[str, Any]) -> list[str]:
+    """Return the networks of a router's workers: it connects from an address in one of them that the plan does not know."""
+    found: dict[str, None] = {}
+    for worker in router["workers"]:
+        address = addresses.parse(reading.host_of(worker["url"]))
+        network = addresses.network(f"{address}/{USUAL_PREFIX[address.version]}") if address is not None else None
+        if network is not None:
+            found[str(network.cidr)] = None
+    return list(found)
 
 
 def mooncake(rank: Mapping[str, Any]) -> str:
@@ -152,6 +166,10 @@ def _rank(rank: Mapping[str, Any], cluster: str) -> Iterator[Flow]:
         peer = "decode" if rank["mode"] == "prefill" else "prefill"
         why = "every rank listens on one port of the range, on all addresses; MC_MIN_PRC_PORT and MC_MAX_PRC_PORT move it"
         yield Flow(cluster, f"{cluster} {peer}", host, kv(rank), "tcp", mooncake(rank), "Mooncake handshake", why)
+    store = environment.ascend_store(rank["environment"]) if rank["device"] == "npu" and rank["mode"] == "prefill" else None
+    if store is not None and rank["rank"] == 0 and store[0] in (reading.host_of(rank["health_url"]), kv(rank), rendezvous(rank)):
+        why = "the store of memfabric_hybrid, named by ASCEND_MF_STORE_URL: rank 0 of prefill opens it"
+        yield Flow(cluster, f"{cluster} prefill and decode", host, store[0], "tcp", str(store[1]), "memfabric store", why)
     if paired or rank["nodes"] > 1:
         why = "KV endpoints (ZMQ), NCCL and Gloo bootstrap and DP workers take ports that the kernel chooses"
         yield Flow(cluster, f"{cluster} engines", host, "", "tcp", EPHEMERAL, "ephemeral ports between engines", why)

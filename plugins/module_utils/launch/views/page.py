@@ -106,22 +106,30 @@ def _firewall(flows: list[Flow]) -> list[str]:
     return ["<h2>Who must reach whom</h2>", f'<div class="card">{processes.table(header, cells)}</div>']
 
 
+def _parts(plan: Plan, findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = reading.entries(findings)
+    body = [part for cluster in plan["clusters"] for part in _cluster(plan, cluster, rows)]
+    body += [*_findings(rows), *_unknown(plan), "<h2>Instances</h2>"]
+    body += [processes.instance(row) for row in plan["instances"]]
+    return [*body, "<h2>Routers</h2>", *(processes.router(row) for row in plan["routers"])]
+
+
 def view(plan: Plan, flows: list[Flow]) -> str:
     """Return the page of a plan."""
     names = ", ".join(cluster["name"] for cluster in plan["clusters"])
-    rows = reading.entries(plan["findings"])
-    body = [f"<h1>Plan of {escape(names)}</h1>", _verdict(plan["findings"])]
-    for cluster in plan["clusters"]:
-        body += _cluster(plan, cluster, rows)
-    body += [*_findings(rows), *_unknown(plan), "<h2>Instances</h2>"]
-    body += [processes.instance(row) for row in plan["instances"]]
-    body += ["<h2>Routers</h2>", *(processes.router(row) for row in plan["routers"]), *_firewall(flows)]
+    body = [f"<h1>Plan of {escape(names)}</h1>", _verdict(plan["findings"]), *_parts(plan, plan["findings"]), *_firewall(flows)]
     return _document(f"Plan of {names}", body)
 
 
-def refusal(findings: Sequence[Mapping[str, Any]]) -> str:
-    """Return the page of an inventory that cannot be planned."""
+def refusal(findings: Sequence[Mapping[str, Any]], draft: Plan | None = None) -> str:
+    """Return the page of an inventory that cannot be planned.
+
+    :param draft: what was planned all the same: the findings then stand beside what they concern.
+    """
     names = ", ".join(dict.fromkeys(row["cluster"] for row in findings if row["cluster"])) or "this inventory"
-    lead = '<p class="lead">Nothing else can be said of this inventory before its errors are gone.</p>'
-    body = [f"<h1>No plan of {escape(names)}</h1>", _verdict(findings), lead, *_findings(reading.entries(findings))]
+    said = "What follows is what was written, not a plan: it would not work." if draft else (
+        "Nothing else can be said of this inventory before its errors are gone."
+    )
+    parts = _parts(draft, findings) if draft else _findings(reading.entries(findings))
+    body = [f"<h1>No plan of {escape(names)}</h1>", _verdict(findings), f'<p class="lead">{said}</p>', *parts]
     return _document(f"No plan of {names}", body)

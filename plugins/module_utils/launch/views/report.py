@@ -37,9 +37,12 @@ def files(plan: Plan, outside: Mapping[str, Iterable[str]], ssh_port: int, zone:
     }
 
 
-def refused(findings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return what can be written of an inventory without a plan. The other files of the directory stay as they are."""
-    return {"plan.txt": text.refusal(findings), "plan.html": page.refusal(findings)}
+def refused(findings: Sequence[Mapping[str, Any]], draft: Plan | None = None) -> dict[str, str]:
+    """Return what can be written of an inventory without a plan. The other files of the directory stay as they are.
+
+    :param draft: what was planned all the same, for the picture.
+    """
+    return {"plan.txt": text.refusal(findings), "plan.html": page.refusal(findings, draft)}
 
 
 def compare(previous: str, plan: Plan) -> tuple[list[difference.Change], str]:
@@ -55,6 +58,8 @@ def compare(previous: str, plan: Plan) -> tuple[list[difference.Change], str]:
         return [], "The earlier plan is not JSON: nothing to compare with.\n"
     if not isinstance(old, dict) or not difference.comparable(old, plan):
         given = old.get("schema") if isinstance(old, dict) else None
+        if given == plan["schema"]:
+            return [], "The earlier plan is not whole: nothing to compare with.\n"
         return [], f"The earlier plan has schema {given}, this one {plan['schema']}: nothing to compare with.\n"
     found = difference.changes(old, plan)
     return found, difference.text(found)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible._internal._datatag._tags import Origin
+from ansible._internal._datatag._tags import Origin, VaultedValue
 from ansible.module_utils.datatag import native_type_name
 
 from ansible_collections.railyard.sglang.plugins.action import plan
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,36 @@ def test_inventories(tmp_path: Path) -> None:
     again = tmp_path / "file" / ".."
     (tmp_path / "file").mkdir()
     assert plan.inventories([tmp_path, again, tmp_path / "none"]) == [f"{tmp_path}/{name}" for name in ("a", "b", "file.yml")]
+
+
+# Rules that are reported here, and nowhere in module_utils.
+REFUSALS = {"input.vaulted"}
+
+
+def test_what_vault_has_encrypted_is_found() -> None:
+    secret = VaultedValue(ciphertext="$ANSIBLE_VAULT;1.1;AES256").tag("hunter2")
+    given = {"sglang_env": {"A": secret, "B": "x"}, "sglang_pools": {"prefill": {"hosts": ["a", secret]}}, "sglang_cluster": "c"}
+    assert [path for name, value in given.items() for path in plan.vaulted(value, name)] == [
+        "sglang_env.A",
+        "sglang_pools.prefill.hosts[1]",
+    ]
+    with pytest.raises(PlanError) as error:
+        plan.refuse_vaulted({"p0": given, "p1": given})
+    assert [(found.rule, found.variable) for found in error.value.findings] == [
+        ("input.vaulted", "sglang_env.A"),
+        ("input.vaulted", "sglang_pools.prefill.hosts[1]"),
+    ]
+    assert "hunter2" not in str(error.value)
+    plan.refuse_vaulted({"p0": {"sglang_env": {"A": "x"}, "ansible_host": secret}})
+
+
+def test_content(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(b"{}")
+    assert plan.content(tmp_path, "config.json") == plan.content(Path("/"), str(tmp_path / "config.json")) == b"{}"
+
+
+@pytest.mark.parametrize("path", ["none.json", "~no-such-user-here/config.json", "a\0b", "a" * 5000])
+def test_content_that_cannot_be_read(tmp_path: Path, path: str) -> None:
+    with pytest.raises(OSError, match=r".") as caught:
+        plan.content(tmp_path, path)
+    assert path.split("\0", maxsplit=1)[0] in str(caught.value)

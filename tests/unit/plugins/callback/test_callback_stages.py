@@ -51,7 +51,7 @@ def test_a_whole_run(callback: Any, clock: list[float]) -> None:
     play(callback, "Nothing")
     clock[0] += 0.01
     play(callback, "Verify")
-    rows = [{"instance": "decode-0", "rank": 0, "state": "ready"}]
+    rows = [{"instance": "decode-0", "rank": 0, "host": "d0", "state": "ready"}]
     result(callback, "railyard.sglang.rank_state", {"ranks": rows}, "d0", resolved=False)
     result(callback, "railyard.sglang.serving_proof", {"answer": "é\n", "tokens": 8, "seconds": 0.9})
     clock[0] += 1.5

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.railyard.sglang.tests.unit.support.clusters import GONE, cluster
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import GONE, cluster, gpu_cluster
 
 ENGINE = {
     "GLOO_SOCKET_IFNAME": "fab0",
@@ -73,3 +73,27 @@ def test_of_the_router(given: dict[str, Any], wanted: dict[str, str | None]) -> 
     }
     found = cluster().change({"sglang_router.env": given}).plan()["routers"][0]["environment"]
     assert found == {name: value for name, value in {**common, **wanted}.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "devices", "argument"),
+    [
+        ({}, "mlx5_0:1,mlx5_3:1,fab0", False),
+        ({"sglang_rdma_devices": [], "sglang_rdma_device_map": {"0": "mlx5_0,mlx5_1", "1": "mlx5_0"}}, "mlx5_0:1,mlx5_1:1,fab0", False),
+        ({"sglang_env.UCX_NET_DEVICES": "mlx5_3:1,fab0"}, "mlx5_3:1,fab0", False),
+        ({"sglang_rdma_devices": []}, None, False),
+        ({"sglang_stack": "sglang-0.5.23-cu13", "sglang_router_stack": "smg-1.13.0"}, None, True),
+        ({"sglang_transfer_backend": "mooncake"}, None, True),
+    ],
+)
+def test_devices_of_nixl(changes: dict[str, Any], devices: str | None, argument: bool) -> None:
+    base = {"sglang_transfer_backend": "nixl", "sglang_rdma_devices": ["mlx5_0", "mlx5_3"]}
+    rank = gpu_cluster().change({**base, **changes}).plan()["hosts"]["p0"]["ranks"][0]
+    assert rank["environment"].get("UCX_NET_DEVICES") == devices
+    assert ("disaggregation-ib-device" in rank["arguments"] or "--disaggregation-ib-device" in rank["argv"]) == argument
+
+
+def test_a_map_of_lists_names_each_device_once() -> None:
+    changes = {"sglang_rdma_devices": [], "sglang_rdma_device_map": {str(gpu): f"mlx5_{gpu // 4},mlx5_{gpu // 4 + 2}" for gpu in range(8)}}
+    rank = gpu_cluster().change(changes).plan()["hosts"]["p0"]["ranks"][0]
+    assert rank["environment"]["NCCL_IB_HCA"] == "=mlx5_0,mlx5_2,mlx5_1,mlx5_3"

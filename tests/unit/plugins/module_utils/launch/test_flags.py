@@ -96,7 +96,7 @@ ACCEPTED = [
     (OLD, {"uvicorn-access-log-exclude-prefixes": []}, {"uvicorn_access_log_exclude_prefixes": []}),
     (OLD, {"bucket-time-to-first-token": [-0.5, 1]}, {"bucket_time_to_first_token": [-0.5, 1]}),
     (OLD, {"custom-weight-loader": "-x"}, {"custom_weight_loader": "-x"}),
-    (OLD, {"mem-fraction-static": 1}, {"mem_fraction_static": 1}),
+    (OLD, {"watchdog-timeout": 1}, {"watchdog_timeout": 1}),
     (OLD, {"preferred-sampling-params": [1]}, {"preferred_sampling_params": [1]}),
     (OLD, {"attention-backend": "fa3"}, {"attention_backend": "fa3"}),
     (OLD, {"disable-cuda-graph": True}, {"disable_cuda_graph": True}),

@@ -136,6 +136,15 @@ def test_precision(change: dict[str, Any], wanted: tuple[int, int, tuple[int, in
         ("Llama-3.1-8B-Instruct", {"compression_config": {"quant_method": "compressed-tensors"}}, "'compressed-tensors' is not covered"),
         ("Llama-3.1-8B-Instruct", {"architectures": ["GptOssForCausalLM"]}, "architectures GptOssForCausalLM is not covered"),
         ("Llama-3.1-8B-Instruct", {"architectures": None}, "architectures none is not covered"),
+        ("Llama-3.1-8B-Instruct", {"architectures": {"a": 1}}, "architectures is {'a': 1}, which is not a list"),
+        ("Llama-3.1-8B-Instruct", {"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, more than any model has"),
+        ("Llama-3.1-8B-Instruct", {"hidden_size": 10**30}, "which is not a whole number up to"),
+        ("Llama-3.1-8B-Instruct", {"quantization_config": "fp8"}, "quantization_config is 'fp8', which is not a map"),
+        ("Llama-3.1-8B-Instruct", {**QWEN3_MOE, "mlp_only_layers": 5}, "a field has another form than it should (TypeError: "),
+        *(
+            ("DeepSeek-R1", {"quantization_config": {"quant_method": "fp8", "weight_block_size": block}}, "is not two whole numbers")
+            for block in ([128], ["a", "b"], [-1, 128], [0, 128], "ab", 7, [128, 128, 128])
+        ),
         ("DeepSeek-R1", {"kv_lora_rank": None}, "kv_lora_rank is missing"),
         ("DeepSeek-R1", {"first_k_dense_replace": None}, "first_k_dense_replace is missing"),
         ("DeepSeek-R1", {"n_routed_experts": None}, "n_routed_experts is missing"),

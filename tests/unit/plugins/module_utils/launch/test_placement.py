@@ -166,6 +166,22 @@ def test_a_fault_names_its_cluster() -> None:
     assert (found.rule, found.cluster, found.host) == ("address.twice", "second", "p3")
 
 
+def test_a_note_can_be_waived() -> None:
+    reason = {"sglang_waive": {"stack.metrics": "no monitoring in this lab"}}
+    before, after = ([row for row in gpu_cluster().change(change).findings() if row.rule == "stack.metrics"] for change in ({}, reason))
+    assert {row.severity for row in before} == {"note"}
+    assert {row.severity for row in after} == {"waived"}
+
+
+def test_addresses_are_unique_across_clusters() -> None:
+    (found,) = errors(two_clusters().change({"p2:sglang_fabric_address": "203.0.113.10"}))
+    assert (found.rule, found.cluster, found.host) == ("address.twice", "second", "p2")
+    assert "p0 in cluster lab" in found.text
+    same = [row for row in two_clusters().change({"d2:ansible_host": "198.51.100.10"}).findings() if row.rule == "address.same-host"]
+    assert [(row.cluster, row.host, row.severity) for row in same] == [("second", "d2", "warning")]
+    assert not [row for row in two_clusters().findings() if row.rule in ("address.twice", "address.same-host")]
+
+
 def test_a_rule_that_is_waived_stays_visible() -> None:
     reason = "spare host, comes into service next week"
     broken = {"@decode": ["d0", "d1", "d2"], "sglang_pools.decode.instances": [{"name": "d", "hosts": ["d0", "d1"]}]}

@@ -33,6 +33,15 @@ REFUSALS = {
         "2001:db8::1 is also the address of p1",
         host="d0",
     ),
+    "a router at an engine's": Refusal(
+        "address.twice", {"r0:sglang_fabric_address": "203.0.113.10"}, ADDRESS, "is also the address of p0", host="r0"
+    ),
+    "one machine under two names": Refusal(
+        "address.same-host", {"p1:ansible_host": "198.51.100.10"}, "ansible_host", "198.51.100.10 is also ansible_host of p0", "own", "p1"
+    ),
+    "a router on an engine's machine": Refusal(
+        "address.same-host", {"r0:ansible_host": "198.51.100.110"}, "ansible_host", "is also ansible_host of d0", host="r0"
+    ),
     "not a network": Refusal("address.network", {"sglang_fabric_network": "203.0.113.0"}, "sglang_fabric_network", "is not a network"),
     "no interface": Refusal(
         "address.interface", {"p0:sglang_fabric_interface": GONE}, "sglang_fabric_interface", "prefill-0 spans 2 hosts", "Gloo", "p0"

@@ -35,7 +35,9 @@ ARGUMENTS = {
     ),
     "unknown, like nothing": argument("argument.unknown", "zzzzqqqq", 1, "no option --zzzzqqqq", "remove it"),
     "an abbreviation": argument("argument.abbreviation", "mem-fraction", 0.5, "mem-fraction", "--mem-fraction-static"),
-    "of another version": argument("argument.other-version", "attn-dp-size", 2, "exists in sglang 0.5.23", "--enable-dp-attention"),
+    "of another version": argument(
+        "argument.other-version", "cuda-graph-max-bs-decode", 2, "exists in sglang 0.5.23", "--cuda-graph-max-bs"
+    ),
     "of another engine": argument("argument.other-engine", "kv-transfer-config", {}, "an option of vLLM", "sglang_transfer_backend"),
     "of the router": argument("argument.other-engine", "prefill-policy", "random", "an option of sglang-router", "sglang_router.args"),
     "in a pool": argument("argument.unknown", "pagesize", 1, "no option --pagesize", "--page-size", variable="sglang_pools.prefill.args"),
@@ -69,11 +71,13 @@ ARGUMENTS = {
         f"typed {dest}": argument(
             "argument.typed", dest.replace("_", "-"), "x" if dest == "config" else 1, "decided by the topology", "set "
         )
-        for dest in ("port", "nnodes", "node_rank", "nccl_port", "tensor_parallel_size", "disaggregation_bootstrap_port")
+        for dest in ("port", "nnodes", "node_rank", "nccl_port", "tensor_parallel_size", "disaggregation_bootstrap_port", "gpu_id_step")
     },
     "typed by its short name": Refusal(
         "argument.typed", {"sglang_args.tp-size": 4}, "sglang_args.tensor-parallel-size", "decided", "sglang_pools"
     ),
+    "typed by its beginning": Refusal("argument.typed", {"sglang_args.tensor-par": 4}, "sglang_args.tensor-par", "decided", "sglang_pools"),
+    "typed, of another version": Refusal("argument.typed", {"sglang_args.attn-dp-size": 4}, "sglang_args.attn-dp-size", "decided", ".dp"),
     "typed in a host's arguments": Refusal("argument.typed", {"p0:sglang_host_args": {"host": "x"}}, "sglang_host_args.host", "decided"),
     **{
         f"typed on the router: {dest}": argument(
@@ -96,8 +100,9 @@ ENVIRONMENT = {
     },
     **{
         f"secret {name}": environment(name, "x", "is a secret by its name", "environment.secret")
-        for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "db_password", "MY_API_KEY")
+        for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "db_password", "MY_API_KEY", "MYPASS")
     },
+    "password in a URL": environment("http_proxy", "http://u:p@198.51.100.1:3128", "holds a password in a URL", "environment.secret"),
     "directory that the plan does not know": environment("SGLANG_MOE_CONFIG_DIR", "/root/moe", "'/root/moe'", "environment.bare-path"),
     "router, boolean": Refusal("environment.value", {"sglang_router.env.A": False}, "sglang_router.env.A", "is a boolean"),
     "router, map": Refusal("environment.value", {"sglang_router.env.A": {"x": 1}}, "sglang_router.env.A", "is not a text"),

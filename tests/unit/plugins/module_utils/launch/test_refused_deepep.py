@@ -25,6 +25,13 @@ def wide() -> Inventory:
 
 
 REFUSALS = {
+    "devices that NVSHMEM does not look for": Refusal(
+        "deepep.hca-prefix",
+        {"sglang_rdma_devices": ["rdma0", "rdma1", "mlx5_2"]},
+        "sglang_env.NVSHMEM_HCA_PREFIX",
+        "is not set, and rdma0, rdma1 of p0 do not begin with mlx5",
+        "for example rdma",
+    ),
     "decode in mode normal": Refusal(
         "deepep.decode-normal",
         {f"{ARGS}.deepep-mode": "normal"},
@@ -137,6 +144,8 @@ def worse_than_notes(inventory: Inventory) -> list[str]:
     "changes",
     [
         {},
+        {"sglang_rdma_devices": ["rdma0", "rdma1"], "sglang_env.NVSHMEM_HCA_PREFIX": "rdma"},
+        {"sglang_rdma_device_map": {"0": "mlx5_0,mlx5_1"}, "sglang_rdma_devices": []},
         {f"{ARGS}.deepep-mode": "low_latency"},
         {f"{ARGS}.cuda-graph-max-bs": 256, f"{DECODE}.env": {LIMIT: "256"}},
         {f"{ARGS}.cuda-graph-max-bs": 256, f"{ARGS}.max-running-requests": 128},  # graphs are not captured above all requests

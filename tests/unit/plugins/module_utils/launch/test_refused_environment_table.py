@@ -141,6 +141,29 @@ def test_accepted(env: dict[str, Any]) -> None:
     assert [str(row) for row in found if row.severity in ("error", "warning")] == []
 
 
+@pytest.mark.parametrize(
+    ("stack", "env", "rules"),
+    [
+        # Mooncake 0.3.8 reads no service level, 0.3.12 does.
+        ("sglang-0.5.8-cu12", {"NCCL_IB_SL": "5"}, set()),
+        ("sglang-0.5.8-cu12", {"NCCL_IB_SL": "5", "MC_IB_SL": "5"}, {"environment.version"}),
+        ("sglang-0.5.23-cu13", {"NCCL_IB_SL": "5"}, {"environment.traffic-class"}),
+        ("sglang-0.5.23-cu13", {"NCCL_IB_SL": "5", "MC_IB_SL": "5"}, set()),
+        # Which one it has is not known.
+        ("sglang-0.5.8-cu13", {"NCCL_IB_SL": "5", "MC_IB_SL": "5"}, set()),
+    ],
+)
+def test_the_stack_tells_its_mooncake(stack: str, env: dict[str, str], rules: set[str]) -> None:
+    found = environment(gpu_cluster().change({"sglang_stack": stack, "sglang_env": env}))
+    assert {row.rule for row in found if row.severity in ("error", "warning")} == rules
+
+
+def test_an_unknown_variable_has_a_fix() -> None:
+    (found,) = environment(gpu_cluster().change({"sglang_env": {"QQ": "1"}}))
+    assert (found.rule, found.severity) == ("environment.unknown", "note")
+    assert "spelling" in found.fix
+
+
 def test_a_router_s_own_variables_are_its_own() -> None:
     assert environment(gpu_cluster().change({"sglang_router.env": {"RUST_LOG": "debug", "NCCL_DEBUG": None}})) == []
 

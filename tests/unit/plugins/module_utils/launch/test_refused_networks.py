@@ -20,6 +20,20 @@ SIX = {"p0": "2001:db8::10", "p1": "2001:db8::11", "d0": "2001:db8::12", "d1": "
 IPV6: dict[str, Any] = {"sglang_fabric_network": "2001:db8::/64", **{f"{host}:{FABRIC}": address for host, address in SIX.items()}}
 NO_NETWORK = {"sglang_fabric_network": GONE}
 REFUSALS = {
+    "Gloo on another network": Refusal(
+        "networks.socket-interface",
+        {"sglang_env.GLOO_SOCKET_IFNAME": "bond0"},
+        "sglang_env.GLOO_SOCKET_IFNAME",
+        "GLOO_SOCKET_IFNAME=bond0 does not take fab0",
+        "leave it out",
+        "p0",
+    ),
+    "NCCL on another network": Refusal(
+        "networks.socket-interface", {"sglang_env.NCCL_SOCKET_IFNAME": "=bond0"}, "sglang_env.NCCL_SOCKET_IFNAME", "=bond0", host="d1"
+    ),
+    "NCCL keeps off the fabric": Refusal(
+        "networks.socket-interface", {"sglang_env.NCCL_SOCKET_IFNAME": "^fab"}, "sglang_env.NCCL_SOCKET_IFNAME", "^fab", host="p0"
+    ),
     "the field cluster's prefill": Refusal(
         "networks.bootstrap-unreachable",
         FIELD,
@@ -119,6 +133,14 @@ REFUSALS = {
         "the router binds 0.0.0.0",
         host="r0",
     ),
+    "a router without a fabric address": Refusal(
+        "networks.router-fabric",
+        {"r0:sglang_fabric_address": GONE},
+        "sglang_fabric_address",
+        "must reach the engines in 203.0.113.0/24",
+        "of the router host",
+        "r0",
+    ),
     "clients in the fabric": Refusal(
         "networks.clients-in-fabric",
         {"r0:sglang_management_address": "203.0.113.210"},
@@ -154,6 +176,11 @@ def rules(changes: dict[str, Any]) -> set[str]:
         ({**IPV6, "sglang_env.MC_USE_IPV6": "1"}, set()),
         ({**IPV6, "sglang_transfer_backend": "nixl"}, set()),
         (NO_NETWORK, set()),
+        ({**NO_NETWORK, "r0:sglang_fabric_address": GONE}, {"networks.router-fabric"}),
+        ({"r0:sglang_fabric_address": GONE, "r0:sglang_management_address": "203.0.113.210"}, {"networks.clients-in-fabric"}),
+        ({"sglang_env": {"GLOO_SOCKET_IFNAME": "bond0,fab0", "NCCL_SOCKET_IFNAME": "fab"}}, set()),
+        ({"sglang_env": {"GLOO_SOCKET_IFNAME": "fab0", "NCCL_SOCKET_IFNAME": "=bond0,fab0"}}, set()),
+        ({"sglang_env": {"NCCL_SOCKET_IFNAME": "^docker,lo"}}, set()),
         ({"sglang_fabric_network": "203.0.113.0/24", f"d1:{FABRIC}": "203.0.113.254"}, set()),
         ({"sglang_fabric_network": "192.0.0.0/4", f"d1:{FABRIC}": "198.51.100.111"}, {"networks.clients-in-fabric"}),
     ],

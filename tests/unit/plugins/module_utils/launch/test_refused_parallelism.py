@@ -25,6 +25,28 @@ HINT = "disaggregation-decode-tp"
 ODD = {f"{PREFILL}.tp": 12, f"{PREFILL}.dp_attention": True, f"{PREFILL}.dp": 6, f"{DECODE}.dp_attention": True, f"{DECODE}.dp": 8}
 
 REFUSALS = {
+    "one visible GPU": Refusal(
+        "parallel.visible-devices",
+        {"sglang_env.CUDA_VISIBLE_DEVICES": "0"},
+        "sglang_env.CUDA_VISIBLE_DEVICES",
+        "shows 1 GPU(s) to prefill-0, which takes 8 from number 0 on",
+        "--base-gpu-id",
+        "p0",
+    ),
+    "a list that ends early": Refusal(
+        "parallel.visible-devices",
+        {"p1:sglang_host_env": {"CUDA_VISIBLE_DEVICES": "0,1,2,3,-1,4,5,6"}},
+        "sglang_host_env.CUDA_VISIBLE_DEVICES",
+        "shows 4 GPU(s)",
+        host="p1",
+    ),
+    "a GPU twice": Refusal(
+        "parallel.visible-devices",
+        {"sglang_stack": "sglang-0.5.8-rocm", "sglang_env.HIP_VISIBLE_DEVICES": "0,1,2,3,4,5,6,6"},
+        "sglang_env.HIP_VISIBLE_DEVICES",
+        "shows 7 GPU(s)",
+        host="d1",
+    ),
     "attention TP sizes": Refusal(
         "parallel.attention-tp",
         {f"{DECODE}.tp": 12},
@@ -139,6 +161,8 @@ def test_a_dp_head_stops_an_engine_whose_replicas_share_nothing() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
+        {"sglang_env.CUDA_VISIBLE_DEVICES": "7,6,5,4,3,2,1,0"},
+        {"sglang_env.HIP_VISIBLE_DEVICES": "0"},
         {f"{DECODE}.tp": 8},
         {f"{DECODE}.tp": 8, "sglang_model.config": "deepseek-ai/DeepSeek-R1"},
         {**NEW, **ODD},

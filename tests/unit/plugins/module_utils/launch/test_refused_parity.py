@@ -18,6 +18,44 @@ POLICY = "disaggregation-decode-allocation-policy"
 PAGE = "parity.page-size"
 
 REFUSALS = {
+    "TCP on one side": Refusal(
+        "parity.transport",
+        {"sglang_stack": "sglang-0.5.8-cu12", "sglang_pools.decode.env": {"MC_FORCE_TCP": "1"}},
+        "sglang_pools.decode.env.MC_FORCE_TCP",
+        "MC_FORCE_TCP is not set on prefill-0 and set on decode-0: one side cannot talk to the other",
+        "sglang_env",
+    ),
+    "TCP taken back on one side": Refusal(
+        "parity.transport",
+        {"sglang_env.MC_FORCE_TCP": "1", "sglang_pools.prefill.env": {"MC_FORCE_TCP": None}},
+        "sglang_pools.prefill.env.MC_FORCE_TCP",
+        "is not set on prefill-0 and set on decode-0",
+    ),
+    "NVLink on one side": Refusal(
+        "parity.transport",
+        {"sglang_pools.prefill.env": {"SGLANG_MOONCAKE_CUSTOM_MEM_POOL": "true"}},
+        "sglang_pools.prefill.env.SGLANG_MOONCAKE_CUSTOM_MEM_POOL",
+        "is NVLINK on prefill-0 and FALSE on decode-0",
+    ),
+    "two plugins of NIXL": Refusal(
+        "parity.transport",
+        {"sglang_transfer_backend": "nixl", "sglang_pools.decode.env": {"SGLANG_DISAGGREGATION_NIXL_BACKEND": "LIBFABRIC"}},
+        "sglang_pools.decode.env.SGLANG_DISAGGREGATION_NIXL_BACKEND",
+        "is UCX on prefill-0 and LIBFABRIC on decode-0",
+    ),
+    "two traffic classes": Refusal(
+        "parity.traffic-class",
+        {"sglang_env.NCCL_IB_TC": "106", "sglang_pools.decode.env": {"NCCL_IB_TC": "96"}},
+        "sglang_pools.decode.env.NCCL_IB_TC",
+        "NCCL_IB_TC is 106 on prefill-0 and 96 on decode-0",
+        "one lossless class",
+    ),
+    "a traffic class on one side": Refusal(
+        "parity.traffic-class",
+        {"sglang_pools.prefill.env": {"MC_IB_TC": "106"}},
+        "sglang_pools.prefill.env.MC_IB_TC",
+        "is 106 on prefill-0 and not set on decode-0",
+    ),
     "an argument of one rank": Refusal(
         "parity.ranks",
         {"d1:sglang_host_args": {"chunked-prefill-size": 4096}},
@@ -178,6 +216,12 @@ def parity(inventory: Inventory) -> list[str]:
 @pytest.mark.parametrize(
     "changes",
     [
+        {"sglang_env.MC_FORCE_TCP": "1"},
+        {"sglang_pools.prefill.env": {"SGLANG_MOONCAKE_CUSTOM_MEM_POOL": "false"}},
+        {"sglang_transfer_backend": "nixl", "sglang_pools.prefill.env": {"SGLANG_DISAGGREGATION_NIXL_BACKEND": "UCX"}},
+        {"sglang_transfer_backend": "nixl", "sglang_pools.prefill.env": {"MC_FORCE_TCP": "1", "MC_IB_TC": "106"}},
+        {"sglang_env": {"NCCL_IB_TC": "106", "MC_IB_TC": "106"}},
+        {"sglang_pools.decode.env": {"NVSHMEM_IB_TRAFFIC_CLASS": "106"}},
         {},
         NEW,
         {"sglang_args.page-size": 64},

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import Refusal, cluster
@@ -18,7 +20,34 @@ def moved(low: int, high: int, word: str = "PRC") -> dict[str, str]:
     return {f"MC_MIN_{word}_PORT": str(low), f"MC_MAX_{word}_PORT": str(high)}
 
 
+def counted(**pool: Any) -> dict[str, Any]:
+    """Return three prefill instances on one host."""
+    rows = [{"name": name, "hosts": ["p0"]} for name in ("a", "b", "c")]
+    own = {f"{PREFILL}.{key}": value for key, value in pool.items()}
+    return {"@prefill": ["p0"], f"{PREFILL}.instances": rows, f"{PREFILL}.tp": 1, "p0:sglang_gpu.count": 8, **own}
+
+
 REFUSALS = {
+    "counted on beyond the last port": Refusal(
+        "port.number", counted(port=65530), f"{PREFILL}.port", "port 65540 (API) is not from 1 to 65535", "start lower", "p0"
+    ),
+    "DP attention's beyond the last port": Refusal(
+        "port.number",
+        counted(dist_init_port=65486, dp=2, tp=2, dp_attention=True),
+        f"{PREFILL}.dist_init_port",
+        "port 65539 (DP handshake) is not from 1",
+        host="p0",
+    ),
+    "an optional port beyond the last one": Refusal(
+        "port.number",
+        {"sglang_stack": "sglang-0.5.23-cu13", "sglang_args.engine-info-bootstrap-port": 70000},
+        "sglang_args.engine-info-bootstrap-port",
+        "70000 is not from 1 to 65535",
+        host="p0",
+    ),
+    "Mooncake's range beyond the last port": Refusal(
+        "port.number", {"sglang_env": moved(61000, 70000)}, "sglang_env.MC_MIN_PRC_PORT", "61000-70000 goes beyond 65535", host="p0"
+    ),
     "bootstrap port is the API port": Refusal(
         "port.twice",
         {f"{PREFILL}.bootstrap_port": 30000},

@@ -24,6 +24,23 @@ def form(value: Any, text: str, **more: Any) -> Refusal:
 
 
 REFUSALS = {
+    "a device twice": Refusal(
+        "rdma.twice", {"p1:sglang_rdma_devices": ["mlx5_0", "mlx5_3", "mlx5_0"]}, "sglang_rdma_devices", "mlx5_0 is named", "once", "p1"
+    ),
+    "a map that NCCL may leave": Refusal(
+        "rdma.cross-nic", {MAP: FULL, "sglang_env.NCCL_CROSS_NIC": "1"}, "sglang_env.NCCL_CROSS_NIC", "leave the NIC that the map", "set 0"
+    ),
+    "an argument that NIXL does not read": Refusal(
+        "rdma.nixl-devices", {"sglang_transfer_backend": "nixl", OPTION: "mlx5_0"}, OPTION, "NIXL of 0.5.8 does not read", "UCX_NET_DEVICES"
+    ),
+    "NIXL with every device": Refusal(
+        "rdma.nixl-devices",
+        {"sglang_transfer_backend": "nixl", **UNKNOWN},
+        "sglang_env.UCX_NET_DEVICES",
+        "UCX takes every device",
+        "sglang_fabric_interface",
+        severity="note",
+    ),
     "a blank after a comma": form("mlx5_0, mlx5_3", "holds blanks"),
     "a port": form("mlx5_0:1,mlx5_3:1", "'mlx5_0:1' has a port"),
     "a port at one of them": form("mlx5_0,mlx5_3:1", "'mlx5_3:1' has a port"),
@@ -155,6 +172,10 @@ def found(inventory: Inventory) -> list[str]:
     "changes",
     [
         {},
+        {"sglang_transfer_backend": "nixl"},
+        {**NEW, "sglang_transfer_backend": "nixl", OPTION: "mlx5_0,mlx5_3"},
+        {"sglang_env.NCCL_CROSS_NIC": "1"},
+        {MAP: FULL, "sglang_env.NCCL_CROSS_NIC": "0"},
         UNKNOWN,
         {OPTION: None},
         {OPTION: ",".join(DEVICES)},
@@ -172,7 +193,6 @@ def found(inventory: Inventory) -> list[str]:
         {OPTION: "mlx5_0, mlx5_3", **NEW},  # 0.5.23 takes the blanks away
         {"sglang_rdma_devices": ["mlx5_0"]},  # a host with one NIC
         {OPTION: "mlx5_0", "sglang_pools.prefill.tp": 2, "sglang_pools.decode.tp": 2},  # one GPU per host
-        {OPTION: "mlx5_2:1", "sglang_transfer_backend": "nixl"},  # not read by 0.5.8: stack.nixl-devices
         {"sglang_env.NCCL_IB_HCA": "mlx5_1"},  # a prefix of mlx5_10 and mlx5_11: environment.hca-prefix
         {"sglang_env.NCCL_IB_HCA": "^=mlx5_1,mlx5_2"},
         {LEVEL: "PIX"},

@@ -81,6 +81,10 @@ REFUSALS = {
     "decode left out": Refusal(
         "router.missing-worker", listed(PREFILL), WORKERS, "decode-0 (http://203.0.113.110:30001) is not listed", "list it"
     ),
+    "no decode at all": Refusal(
+        "router.no-worker", listed(PREFILL), WORKERS, "no decode worker of this plan is listed", "list decode-0 with role: decode"
+    ),
+    "no prefill at all": Refusal("router.no-worker", listed(DECODE), WORKERS, "no prefill worker", "list prefill-0"),
     "a worker twice": Refusal(
         "router.worker-twice", listed(PREFILL, DECODE, decode(url="http://203.0.113.110:30001/")), WORKERS, "is listed 2 times", "once"
     ),
@@ -95,6 +99,15 @@ def test_refused(refusal: Refusal) -> None:
 @pytest.mark.parametrize("rows", [(), (PREFILL, DECODE), (DECODE, PREFILL), (prefill(url=PREFILL["url"] + "/"), DECODE)])
 def test_accepted(rows: tuple[dict[str, Any], ...]) -> None:
     assert cluster().change(listed(*rows)).findings() == []
+
+
+def test_an_address_has_several_spellings() -> None:
+    addresses = {"p0": "2001:db8::10", "p1": "2001:db8::11", "d0": "2001:db8::12", "d1": "2001:db8::13"}
+    six = {"sglang_fabric_network": "2001:db8::/64", **{f"{host}:sglang_fabric_address": text for host, text in addresses.items()}}
+    rows = listed(prefill(url="http://[2001:DB8:0::10]:30000"), decode(url="http://[2001:db8:0:0::12]:30001"))
+    assert not [row for row in cluster().change({**six, **rows}).findings() if row.rule.startswith("router.")]
+    other = listed(prefill(url="http://[2001:db8::10]:30000"), decode(url="http://[2001:db8::14]:30001"))
+    assert {row.rule for row in cluster().change({**six, **other}).findings()} >= {"router.unknown-worker", "router.no-worker"}
 
 
 def test_a_worker_is_looked_for_where_the_router_reaches_it() -> None:

@@ -25,7 +25,7 @@ def test_table(header: tuple[str, ...], rows: list[tuple[object, ...]], lines: l
 
 
 def test_processes() -> None:
-    lines = tables.processes(cluster().plan(), {("prefill-0", 0): "ready", ("router r0", 0): "ready"})
+    lines = tables.processes(cluster().plan(), {("p0", "prefill-0"): "ready", ("r0", "router"): "ready"})
     assert [line.split()[:4] for line in lines[2:]] == [
         ["p0", "prefill-0", "0", "203.0.113.10"],
         ["p1", "prefill-0", "1", "203.0.113.11"],

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -139,3 +140,25 @@ def test_nothing_to_compare_with(previous: str, words: str) -> None:
     found, said = report.compare(previous, cluster().change({"sglang_cluster": "a"}).plan())
     assert found == []
     assert words in said
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"instances": GONE},
+        {"routers": GONE},
+        {"instances": None},
+        {"instances": "x"},
+        {"instances": [{}]},
+        {"instances": [{"cluster": "lab", "name": "prefill-0"}]},
+        {"routers": [{"cluster": "lab", "host": "r0", "digest": ""}]},
+    ],
+)
+def test_an_earlier_plan_that_was_cut(damage: dict[str, Any]) -> None:
+    plan = LAB.plan()
+    old = {key: value for key, value in {**plan, **damage}.items() if value is not GONE}
+    assert difference.comparable(plan, plan)
+    assert not difference.comparable(old, plan)
+    found, words = report.compare(json.dumps(old), plan)
+    assert found == []
+    assert "nothing to compare with" in words

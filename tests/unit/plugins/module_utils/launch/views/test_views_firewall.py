@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import firewall
-from ansible_collections.railyard.sglang.tests.unit.support.clusters import Inventory, cluster, gpu_cluster
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import GONE, Inventory, cluster, gpu_cluster
 
 Row = tuple[str, str, str, str, str]
 # Source, host, address, protocol and port, purpose.
@@ -133,6 +133,23 @@ def test_groups() -> None:
         "lab routers": ["r0"],
     }
     assert groups["lab routers"].addresses == ["198.51.100.210", "203.0.113.210"]
+
+
+def test_a_router_without_a_fabric_address_comes_from_the_workers_network() -> None:
+    groups = firewall.groups(cluster().change({"r0:sglang_fabric_address": GONE}).plan())
+    assert groups["lab routers"].addresses == ["198.51.100.210", "203.0.113.0/24"]
+    six = {f"{host}:sglang_fabric_address": f"2001:db8::d{host[1]}" for host in ("d0", "d1")}
+    six |= {"p0:sglang_fabric_address": "2001:db8::a0", "p1:sglang_fabric_address": "2001:db8::a1", "r0:sglang_fabric_address": GONE}
+    plan = cluster().change({**six, "sglang_fabric_network": "2001:db8::/64"}).plan()
+    assert firewall.groups(plan)["lab routers"].addresses == ["198.51.100.210", "2001:db8::/64"]
+
+
+def test_the_store_of_npus_must_be_reached() -> None:
+    changes = {"sglang_stack": "sglang-0.5.8-ascend", "sglang_transfer_backend": "ascend"}
+    found = rows(cluster().change({**changes, "sglang_env.ASCEND_MF_STORE_URL": "tcp://203.0.113.10:24667"}))
+    assert ("lab prefill and decode", "p0", "203.0.113.10", "tcp 24667", "memfabric store") in found
+    elsewhere = {**changes, "sglang_env.ASCEND_MF_STORE_URL": "tcp://store.example.org:24667"}
+    assert not [row for row in rows(cluster().change(elsewhere)) if row[4] == "memfabric store"]
 
 
 def test_group_has_every_address_that_a_host_dials_from() -> None:

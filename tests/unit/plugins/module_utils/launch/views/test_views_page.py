@@ -8,11 +8,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import firewall, page, processes, reading
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster, gpu_cluster
 
@@ -185,6 +187,28 @@ def test_refusal_has_no_picture_and_every_finding() -> None:
     assert "<svg viewBox" not in html("refused")
     assert "refused 1 error, 1 warning" in read("refused").text
     assert "error, prefill-0, rule some.rule" in read("refused").text
+
+
+def test_a_refusal_with_a_draft_has_its_findings_beside_their_places() -> None:
+    with pytest.raises(PlanError) as error:
+        gpu_cluster().change({"sglang_env.SGLANG_HOST_IP": None}).plan()
+    assert error.value.draft is not None
+    rows = [asdict(found) for found in error.value.findings]
+    text = page.refusal(rows, error.value.draft)
+    assert text.count("<svg viewBox") == 1
+    drawn = text[text.index("<svg viewBox") : text.index("</svg>", text.index("<svg viewBox"))]
+    numbers = [entry.number for entry in reading.entries(rows) if entry.first["place"] in ("prefill-0", "decode-0")]
+    assert len(numbers) >= 4
+    assert [number for number in numbers if f'href="#finding-{number}"' not in drawn] == []
+    assert "No plan of lab" in text
+    assert "not a plan: it would not work" in text
+    assert "Who must reach whom" not in text
+
+
+def test_an_inventory_that_cannot_be_read_has_no_draft() -> None:
+    with pytest.raises(PlanError) as error:
+        gpu_cluster().change({"sglang_pools.prefill.tp": "many"}).plan()
+    assert error.value.draft is None
 
 
 @pytest.mark.parametrize(
