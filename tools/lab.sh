@@ -4,7 +4,10 @@
 . "$(dirname "$0")/lib.sh"
 be_able_to_become_root
 case ${1:-} in
-  up) tools/os_packages.sh ;;
+  up)
+    tools/os_packages.sh
+    [ "${RAILYARD_LAB_BACKEND:-}" != qemu ] || tools/os_packages.sh qemu
+    ;;
   down) ;;
   *) die "up or down?" ;;
 esac

@@ -24,6 +24,15 @@ if [ "${1:-}" = test ]; then
 '
 fi
 
+# What only a lab of virtual machines wants: tools/os_packages.sh qemu
+if [ "${1:-}" = qemu ]; then
+  NEEDS+='mke2fs              e2fsprogs          e2fsprogs
+qemu-img            qemu-utils         qemu-img
+qemu-system-x86_64  qemu-system-x86    qemu-system-x86-core
+zstd                zstd               zstd
+'
+fi
+
 missing=()
 column=
 if command -v apt-get >/dev/null; then

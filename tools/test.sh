@@ -83,6 +83,7 @@ done
 begin=$EPOCHREALTIME
 seconds=()
 tools/os_packages.sh test
+[ "$mark" = 'not full' ] || tools/os_packages.sh qemu
 tools/bootstrap.sh runtime test dev
 export PATH=$ROOT/.venv-test/bin:$ROOT/.venv-uv/bin:$PATH ANSIBLE_COLLECTIONS_PATH=$ROOT/.tree
 rm -rf "$results"

@@ -13,7 +13,7 @@ author:
   - railyard.sglang contributors (@railyard)
 description:
   - Lists the hosts of a lab of a given shape, in the groups V(prefill), V(decode) and V(router), be it up or not.
-  - The module M(railyard.sglang.nspawn_lab) starts what this lists.
+  - The module M(railyard.sglang.nspawn_lab) or M(railyard.sglang.qemu_lab) starts what this lists.
   - The file's name must end with V(lab.yml) or V(lab.yaml).
 options:
   plugin:
@@ -21,6 +21,35 @@ options:
     type: str
     required: true
     choices: [railyard.sglang.lab]
+  backend:
+    description:
+      - What the hosts are. V(nspawn) are containers with this machine's kernel, as fast as it; the engine runs there.
+      - V(qemu) are emulated machines with a kernel of their own, 10 to 30 times slower. They have eight soft-RoCE devices on
+        eight rails, two NUMA nodes, and interfaces named differently on prefill and decode hosts.
+    type: str
+    choices: [nspawn, qemu]
+    default: nspawn
+    aliases: [lab_backend]
+    env:
+      - name: RAILYARD_LAB_BACKEND
+  router:
+    description: Whether there is a router's host. Unset, there is one with O(backend=nspawn) only.
+    type: bool
+    env:
+      - name: RAILYARD_LAB_ROUTER
+  machine_memory_mb:
+    description: Memory in MiB of each emulated machine, with O(backend=qemu).
+    type: int
+    default: 768
+    env:
+      - name: RAILYARD_LAB_MACHINE_MEMORY_MB
+  distribution:
+    description: What emulated machines look like, with O(backend=qemu); see M(railyard.sglang.qemu_lab).
+    type: str
+    choices: [debian, rhel_like]
+    default: debian
+    env:
+      - name: RAILYARD_LAB_DISTRIBUTION
   shape:
     description:
       - Prefill and decode hosts, as V(2p2d); a router comes on top. V(1p1d) fits machines with 8 GiB of memory.
@@ -59,6 +88,7 @@ options:
   fabric_network:
     description:
       - IPv4 network of the interfaces C(fab0); V(auto) as for O(management_network).
+      - With O(backend=qemu) it is that of all rails, of which each has a /24 in turn; its prefix is /21 or shorter.
     type: str
     default: auto
     env:
@@ -75,11 +105,16 @@ plugin: railyard.sglang.lab
 # nodes_per_instance: 2
 # management_network: 203.0.113.0/24
 # fabric_network: 198.51.100.0/24
+
+# Two emulated machines with RDMA devices.
+# plugin: railyard.sglang.lab
+# backend: qemu
+# shape: 1p1d
 """
 
 import os
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -89,14 +124,18 @@ from ansible.plugins.inventory import BaseInventoryPlugin
 
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.errors import LabError
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.layout import (
+    SHORTEST_NETWORK,
+    LabHost,
     check_name,
     lab_hosts,
     nodes_per_instance,
     parse_shape,
 )
+from ansible_collections.railyard.sglang.plugins.module_utils.lab.rails import FABRIC_PREFIX, cards, check_fabric
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.runner import Runner, run_command
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.state import (
     REGISTER,
+    HostRecord,
     Paths,
     default_cache,
     load_record,
@@ -109,6 +148,18 @@ from ansible_collections.railyard.sglang.plugins.module_utils.lab.subnets import
 )
 
 GROUPS = ("prefill", "decode", "router")
+OPTIONS = (
+    "backend",
+    "distribution",
+    "router",
+    "machine_memory_mb",
+    "shape",
+    "nodes_per_instance",
+    "name",
+    "cache_directory",
+    "management_network",
+    "fabric_network",
+)
 SSH = Path(__file__).resolve().parents[2] / "roles/lab/files/lab-ssh.sh"
 
 
@@ -129,7 +180,32 @@ def lab_networks(options: dict[str, Any], paths: Paths, runner: Runner, register
         management = given["management_network"] or IPv4Network(record.management_network)
         return management, given["fabric_network"] or IPv4Network(record.fabric_network)
     occupied = [*read_occupied(runner), *networks_of_labs(register, paths.name)]
-    return choose_networks(given["management_network"], given["fabric_network"], occupied)
+    prefix = FABRIC_PREFIX if options["backend"] == "qemu" else SHORTEST_NETWORK
+    return choose_networks(given["management_network"], given["fabric_network"], occupied, prefix)
+
+
+def rail_variables(host: LabHost, fabric: IPv4Network) -> dict[str, Any]:
+    """Return what only emulated machines have: an interface for each rail, and its device.
+
+    Raises:
+        LabError: the rails do not fit into the fabric's network.
+    """
+    record = HostRecord(**asdict(host))
+    check_fabric(fabric, (record,))
+    found = cards(record, str(fabric))
+    rails = [
+        {
+            "rail": card.rail,
+            "interface": card.interface,
+            "device": "" if host.group == "router" else card.device,
+            "address": card.address,
+            "mac": card.mac,
+            "pci": card.slot.address,
+            "numa_node": card.slot.numa_node,
+        }
+        for card in found
+    ]
+    return {"lab_rails": rails, "sglang_fabric_interface": found[0].interface}
 
 
 def lab_variables(options: dict[str, Any], runner: Runner, register: Path = REGISTER) -> dict[str, Any]:
@@ -141,9 +217,15 @@ def lab_variables(options: dict[str, Any], runner: Runner, register: Path = REGI
     shape = parse_shape(options["shape"])
     paths = Paths(Path(options["cache_directory"]), check_name(options["name"]), register)
     management, fabric = lab_networks(options, paths, runner, register)
-    hosts = lab_hosts(shape, management, fabric)
+    emulated = options["backend"] == "qemu"
+    routed = not emulated if options["router"] is None else options["router"]
+    hosts = [host for host in lab_hosts(shape, management, fabric) if routed or host.group != "router"]
+    if emulated:
+        hosts = [replace(host, memory_mb=options["machine_memory_mb"]) for host in hosts]
     shared = {
         "lab_name": paths.name,
+        "lab_backend": options["backend"],
+        "lab_distribution": options["distribution"],
         "lab_cache": str(paths.cache),
         "lab_owner": os.getuid(),
         "lab_shape": str(shape),
@@ -171,7 +253,12 @@ def lab_variables(options: dict[str, Any], runner: Runner, register: Path = REGI
         "hosts": {
             host.name: (
                 host.group,
-                {"ansible_host": host.management_address, "sglang_fabric_address": host.fabric_address, **connection},
+                {
+                    "ansible_host": host.management_address,
+                    "sglang_fabric_address": host.fabric_address,
+                    **connection,
+                    **(rail_variables(host, fabric) if emulated else {}),
+                },
             )
             for host in hosts
         },
@@ -191,8 +278,7 @@ class InventoryModule(BaseInventoryPlugin):
         """Add the lab's hosts, groups and variables to the inventory."""
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        names = ("shape", "nodes_per_instance", "name", "cache_directory", "management_network", "fabric_network")
-        options = {name: self.get_option(name) for name in names}
+        options = {name: self.get_option(name) for name in OPTIONS}
         options["cache_directory"] = options["cache_directory"] or str(default_cache(dict(os.environ)))
         try:
             variables = lab_variables(options, run_command)

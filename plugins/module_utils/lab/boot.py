@@ -18,7 +18,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.lab.outcome import
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.processes import wait_until
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.runner import demand
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.state import HostRecord
-from ansible_collections.railyard.sglang.plugins.module_utils.lab.survey import has_nspawn
+from ansible_collections.railyard.sglang.plugins.module_utils.lab.survey import has_process
 
 #: Run inside the switch namespace: prints which of the addresses answered with ssh's greeting within the given seconds.
 _GREETING = """
@@ -56,7 +56,7 @@ def await_greetings(lab: Lab, hosts: Sequence[HostRecord], seconds: int, outcome
             for address in demand(lab.run, probe, "reach the lab's hosts").split():
                 del left[address]
             for name in left.values():
-                if not wait_until(partial(has_nspawn, lab, name), 1):
+                if not wait_until(partial(has_process, lab, name), 1):
                     raise failure(lab, name, "has ended while it was starting")
             if left and time.monotonic() >= deadline:
                 name = next(iter(left.values()))

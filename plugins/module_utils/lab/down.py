@@ -18,6 +18,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.lab.lab import Lab
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.layout import check_name
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.outcome import Outcome
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.processes import all_gone, identify, wait_until
+from ansible_collections.railyard.sglang.plugins.module_utils.lab.qemu_run import stop_machines
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.runner import demand
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.state import NAMESPACES, Record, load_record, read_register
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.survey import describe, take_survey
@@ -62,6 +63,7 @@ def absent(lab: Lab, check: bool) -> Outcome:
             end_shared_connections(lab, outcome)
         with outcome.timed("stop"):
             stop_hosts(lab, hosts)
+            stop_machines(lab, hosts)
         with outcome.timed("remove"):
             remove(lab, record, hosts, groups)
     return outcome

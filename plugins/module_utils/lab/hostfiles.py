@@ -23,12 +23,21 @@ def interface_mac(address: str) -> str:
     return "02:00:" + ":".join(f"{byte:02x}" for byte in IPv4Address(address).packed)
 
 
-def connection_profile(interface: str, address: str, network: str) -> str:
-    """Return a NetworkManager keyfile: a fixed address, and no route beyond the network."""
+def connection_profile(interface: str, address: str, network: str, mtu: int = 0) -> str:
+    """Return a NetworkManager keyfile: a fixed address, and no route beyond the network.
+
+    Args:
+        interface: name of the interface.
+        address: its IPv4 address.
+        network: that address's network.
+        mtu: its MTU where that is not the usual one. Such an interface carries RDMA, and its link-local address is then made
+            of its hardware address, as the kernel does for the RDMA device's first GID: they are one.
+    """
+    fabric = f"addr-gen-mode=eui64\n\n[ethernet]\nmtu={mtu}\n" if mtu else ""
     return (
         f"[connection]\nid={interface}\ntype=ethernet\ninterface-name={interface}\n\n"
         f"[ipv4]\nmethod=manual\naddress1={address}/{IPv4Network(network).prefixlen}\nnever-default=true\n\n"
-        "[ipv6]\nmethod=link-local\n"
+        f"[ipv6]\nmethod=link-local\n{fabric}"
     )
 
 

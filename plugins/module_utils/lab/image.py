@@ -11,9 +11,10 @@ import os
 import platform
 import re
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Optional, Sequence
+from typing import Iterable, Iterator, Mapping, Optional, Sequence
 
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.errors import LabError
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.runner import Runner, demand
@@ -246,27 +247,66 @@ def _remove_stale_builds(images: Path) -> None:
             shutil.rmtree(stale)
 
 
-def customise(root: Path) -> None:
-    """Turn a fresh root into the image: the lab's files, no identity, no useless units."""
+def customise(
+    root: Path,
+    files: Optional[Mapping[str, str]] = None,
+    masked: Optional[Sequence[str]] = None,
+) -> None:
+    """Turn a fresh root into the image: the lab's files, no identity, no useless units.
+
+    Args:
+        root: the root.
+        files: texts of files by their path below the root; None: those of systemd-nspawn hosts. Scripts are executable.
+        masked: units; None: those that systemd-nspawn hosts have no use for.
+    """
     for pattern in REMOVED:
         for path in list(root.glob(pattern)):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-    for name, text in FILES.items():
+    for name, text in (FILES if files is None else files).items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
             path.unlink()
         path.write_text(text, encoding="utf-8")
-        path.chmod(0o644)
-    for unit in MASKED_UNITS:
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
+    for unit in MASKED_UNITS if masked is None else masked:
         path = root / "etc/systemd/system" / unit
         if path.is_symlink() or path.exists():
             path.unlink()
         path.symlink_to("/dev/null")
     (root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def build_directory(images: Path, digest: str) -> Iterator[Path]:
+    """Make a directory for a build, beside where the image will be, and remove it at the end."""
+    images.mkdir(parents=True, exist_ok=True)
+    _remove_stale_builds(images)
+    build = images / f".building-{digest}-{os.getpid()}"
+    build.mkdir(mode=0o700)
+    try:
+        yield build
+    finally:
+        shutil.rmtree(build)
+
+
+def install_packages(recipe: Recipe, build: Path, runner: Runner, options: Sequence[str] = ()) -> Path:
+    """Install a recipe's packages into a root of their own below a directory, and return that root.
+
+    Raises:
+        LabError: mmdebstrap failed; the text has the end of its output.
+    """
+    sources, apt, root = build / "lab.sources", build / "apt.conf", build / "root"
+    sources.write_text(recipe.sources, encoding="utf-8")
+    apt.write_text(select_apt_options(runner(["apt-config", "dump"], None).out) or "# none\n", encoding="utf-8")
+    command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", f"--aptopt={apt}"]
+    command += ['--aptopt=Acquire::Languages "none"', "--dpkgopt=path-exclude=/usr/share/doc/*"]
+    command += ["--dpkgopt=path-exclude=/usr/share/man/*", *options, f"--include={','.join(sorted(set(recipe.packages)))}"]
+    demand(runner, [*command, recipe.suite, str(root), str(sources)], f"build the root image {recipe.digest()}")
+    return root
 
 
 def build_image(recipe: Recipe, images: Path, runner: Runner) -> Path:
@@ -278,24 +318,12 @@ def build_image(recipe: Recipe, images: Path, runner: Runner) -> Path:
     final = images / recipe.digest()
     if final.is_dir():
         return final
-    images.mkdir(parents=True, exist_ok=True)
-    _remove_stale_builds(images)
-    build = images / f".building-{recipe.digest()}-{os.getpid()}"
-    build.mkdir(mode=0o700)
-    try:
-        sources, options, root = build / "lab.sources", build / "apt.conf", build / "root"
-        sources.write_text(recipe.sources, encoding="utf-8")
-        options.write_text(select_apt_options(runner(["apt-config", "dump"], None).out) or "# none\n", encoding="utf-8")
-        command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", f"--aptopt={options}"]
-        command += ['--aptopt=Acquire::Languages "none"', "--dpkgopt=path-exclude=/usr/share/doc/*"]
-        command += ["--dpkgopt=path-exclude=/usr/share/man/*", f"--include={','.join(sorted(set(recipe.packages)))}"]
-        demand(runner, [*command, recipe.suite, str(root), str(sources)], f"build the root image {final}")
+    with build_directory(images, recipe.digest()) as build:
+        root = install_packages(recipe, build, runner)
         customise(root)
         # A power cut must not leave an image in place whose files were never written.
         demand(runner, ["sync", "--file-system", str(root)], "write the root image to the disk")
         root.rename(final)
-    finally:
-        shutil.rmtree(build)
     return final
 
 

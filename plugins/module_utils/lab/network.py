@@ -51,6 +51,10 @@ def make_network(lab: Lab, record: Record, dead: Sequence[HostRecord], switch_wh
             lines.append(f"link add {port} type veth peer name {interface} address {mac} netns {namespace}")
             lines += [f"link set {port} master {bridge}", f"link set {port} up"]
     demand(lab.run, [*lab.inside(), "ip", "-batch", "-"], "make the lab's links", "\n".join(lines) + "\n")
-    # A host that is booting is asked for again soon, not after a second.
+    ask_soon(lab)
+
+
+def ask_soon(lab: Lab) -> None:
+    """Ask for a host that is booting again soon, not after a second."""
     setting = "/proc/sys/net/ipv4/neigh/mgmt/retrans_time_ms"
     demand(lab.run, [*lab.inside(), "sh", "-c", f"echo 100 > {setting}"], "set up the lab's bridge")

@@ -19,6 +19,15 @@ PROGRAMS: Mapping[str, tuple[str, str]] = {
     "systemd-nspawn": ("systemd-container", "systemd-container"),
 }
 
+#: The same for a lab of virtual machines.
+QEMU_PROGRAMS: Mapping[str, tuple[str, str]] = {
+    **{name: PROGRAMS[name] for name in ("ip", "mmdebstrap", "nsenter", "ssh", "ssh-keygen")},
+    "mke2fs": ("e2fsprogs", "e2fsprogs"),
+    "qemu-img": ("qemu-utils", "qemu-img"),
+    "qemu-system-x86_64": ("qemu-system-x86", "qemu-system-x86-core"),
+    "zstd": ("zstd", "zstd"),
+}
+
 #: What a host writes until its services run; the engine's packages are shared by bind mounts.
 HOST_DISK_MB = 300
 
@@ -35,6 +44,7 @@ class Machine:
     disk_free_mb: int
     has_overlayfs: bool
     has_cgroups: bool
+    has_taps: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,21 +58,29 @@ class Needs:
     disk_place: str
 
 
-def missing(machine: Machine, needs: Needs) -> list[str]:
-    """Return everything that a machine lacks, each with the way to get it; empty where it can carry the lab."""
+def missing(machine: Machine, needs: Needs, packages: Mapping[str, tuple[str, str]] = PROGRAMS) -> list[str]:
+    """Return everything that a machine lacks, each with the way to get it; empty where it can carry the lab.
+
+    Args:
+        machine: what it has.
+        needs: what the lab needs.
+        packages: the programs that the lab needs, each with its package for apt and for dnf.
+    """
     found = []
     if not machine.is_root:
         found.append("it is not run as root, which namespaces and mounts need: use become, or run it as root")
-    programs = sorted(set(PROGRAMS) - machine.programs)
+    programs = sorted(set(packages) - machine.programs)
     if programs:
-        apt = " ".join(sorted({PROGRAMS[name][0] for name in programs}))
-        dnf = " ".join(sorted({PROGRAMS[name][1] for name in programs}))
+        apt = " ".join(sorted({packages[name][0] for name in programs}))
+        dnf = " ".join(sorted({packages[name][1] for name in programs}))
         epel = " (mmdebstrap is in EPEL)" if "mmdebstrap" in programs else ""
         found.append(f"programs are missing: {', '.join(programs)}: apt-get install {apt}, or dnf install {dnf}{epel}")
     if not machine.has_overlayfs:
         found.append("the kernel has no overlayfs: modprobe overlay, or a kernel with CONFIG_OVERLAY_FS")
     if not machine.has_cgroups:
         found.append("neither the unified nor systemd's control group hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup")
+    if not machine.has_taps:
+        found.append("/dev/net/tun is missing, which connects virtual machines: modprobe tun, or a kernel with CONFIG_TUN")
     if machine.memory_available_mb < needs.memory_mb:
         smaller = (
             f", or take the shape {SMALLEST_SHAPE} (RAILYARD_LAB_SHAPE={SMALLEST_SHAPE}), which needs {needs.smallest_memory_mb} MiB"

@@ -124,6 +124,8 @@ class Record:
     fabric_network: str
     hosts: tuple[HostRecord, ...]
     made_namespace_directory: bool = False
+    backend: str = "nspawn"
+    distribution: str = "debian"
     version: int = field(default=VERSION)
 
     def to_json(self) -> str:
@@ -159,7 +161,7 @@ def difference(recorded: Record, asked: Record) -> list[str]:
     """
     found = [
         f"{name} is {getattr(recorded, name)}, asked {getattr(asked, name)}"
-        for name in ("management_network", "fabric_network")
+        for name in ("backend", "distribution", "management_network", "fabric_network")
         if getattr(recorded, name) != getattr(asked, name)
     ]
     have, want = ({host.name: host for host in record.hosts} for record in (recorded, asked))

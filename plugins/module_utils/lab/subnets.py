@@ -78,10 +78,10 @@ def user_of(network: IPv4Network, occupied: Iterable[Occupied]) -> Optional[Occu
     return next((each for each in occupied if each.network.overlaps(network)), None)
 
 
-def candidates() -> Iterator[IPv4Network]:
-    """Yield the networks that a lab may take, in the order of preference."""
-    benchmark = IPv4Network(BENCHMARK_RANGE).subnets(new_prefix=SHORTEST_NETWORK)
-    return chain(map(IPv4Network, DOCUMENTATION_RANGES), benchmark)
+def candidates(prefix: int = SHORTEST_NETWORK) -> Iterator[IPv4Network]:
+    """Yield the networks of a prefix length that a lab may take, in the order of preference."""
+    benchmark = IPv4Network(BENCHMARK_RANGE).subnets(new_prefix=prefix)
+    return chain((each for each in map(IPv4Network, DOCUMENTATION_RANGES) if each.prefixlen == prefix), benchmark)
 
 
 def check_free(network: IPv4Network, option: str, occupied: Sequence[Occupied]) -> None:
@@ -92,7 +92,10 @@ def check_free(network: IPv4Network, option: str, occupied: Sequence[Occupied]) 
 
 
 def choose_networks(
-    management: Optional[IPv4Network], fabric: Optional[IPv4Network], occupied: Sequence[Occupied]
+    management: Optional[IPv4Network],
+    fabric: Optional[IPv4Network],
+    occupied: Sequence[Occupied],
+    fabric_prefix: int = SHORTEST_NETWORK,
 ) -> tuple[IPv4Network, IPv4Network]:
     """Return the management and the fabric network: as given, else the first candidates that are free.
 
@@ -100,6 +103,7 @@ def choose_networks(
         management: the operator's choice, or None.
         fabric: the operator's choice, or None.
         occupied: what this machine uses.
+        fabric_prefix: prefix length of a fabric network that is chosen.
 
     Raises:
         LabError: a given network clashes, both overlap, or nothing is left.
@@ -112,9 +116,15 @@ def choose_networks(
             raise LabError(f"management_network {management} and fabric_network {fabric} overlap: choose two that do not")
         return management, fabric
     taken = [Occupied(given, "the lab's other network") for given in (management, fabric) if given]
-    free = (each for each in candidates() if user_of(each, [*occupied, *taken]) is None)
-    chosen_management = management or next(free, None)
-    chosen_fabric = fabric or next(free, None)
+
+    def free(prefix: int) -> Optional[IPv4Network]:
+        found = next((each for each in candidates(prefix) if user_of(each, [*occupied, *taken]) is None), None)
+        if found:
+            taken.append(Occupied(found, "the lab's other network"))
+        return found
+
+    chosen_management = management or free(SHORTEST_NETWORK)
+    chosen_fabric = fabric or free(fabric_prefix)
     if chosen_management is None or chosen_fabric is None:
         raise LabError(
             f"No free network is left in {', '.join(DOCUMENTATION_RANGES)} and {BENCHMARK_RANGE}: "

@@ -47,15 +47,22 @@ def nspawn_of(lab: Lab, host: str) -> Optional[Process]:
     return read_recorded(lab.paths.host(host) / "nspawn.pid")
 
 
-def has_nspawn(lab: Lab, host: str) -> bool:
-    """Tell whether a host's systemd-nspawn runs."""
-    return is_alive(nspawn_of(lab, host))
+def qemu_of(lab: Lab, host: str) -> Optional[Process]:
+    """Return the recorded QEMU of a host."""
+    return read_recorded(lab.paths.host(host) / "qemu.pid")
+
+
+def has_process(lab: Lab, host: str) -> bool:
+    """Tell whether a host's systemd-nspawn or QEMU runs."""
+    return is_alive(nspawn_of(lab, host)) or is_alive(qemu_of(lab, host))
 
 
 def is_running(lab: Lab, host: str) -> bool:
-    """Tell whether a host runs; for a moment of its reboot it has no systemd-nspawn."""
+    """Tell whether a host runs; for a moment of its reboot it has no systemd-nspawn, but always its QEMU."""
+    if is_alive(qemu_of(lab, host)):
+        return True
     keeper = keeper_of(lab, host)
-    return is_alive(keeper) and wait_until(partial(has_nspawn, lab, host), 1) and is_alive(keeper)
+    return is_alive(keeper) and wait_until(partial(has_process, lab, host), 1) and is_alive(keeper)
 
 
 def take_survey(lab: Lab, record: Optional[Record]) -> Survey:

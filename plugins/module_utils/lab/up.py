@@ -74,7 +74,7 @@ def present(lab: Lab, settings: Settings, check: bool) -> Outcome:
 
 def _present(lab: Lab, settings: Settings, check: bool) -> Outcome:
     outcome = Outcome()
-    _refuse_taken_name(lab.paths)
+    refuse_taken_name(lab.paths)
     recorded = load_record(lab.paths.record)
     work = _find_work(lab, settings, recorded)
     running = [host.name for host in work.record.hosts if host not in work.dead]
@@ -91,7 +91,8 @@ def _present(lab: Lab, settings: Settings, check: bool) -> Outcome:
     return outcome
 
 
-def _refuse_taken_name(paths: Paths) -> None:
+def refuse_taken_name(paths: Paths) -> None:
+    """Raise LabError where a lab of this name runs from another cache."""
     registered = read_register(paths.register).get(paths.name)
     if registered and registered["state"] != str(paths.state):
         raise LabError(
@@ -101,8 +102,8 @@ def _refuse_taken_name(paths: Paths) -> None:
         )
 
 
-def _find_work(lab: Lab, settings: Settings, recorded: Optional[Record]) -> Work:
-    """Compare what is asked with what is recorded and there. Raises LabError where a lab of other settings is up."""
+def asked_record(lab: Lab, settings: Settings, recorded: Optional[Record], backend: str, distribution: str = "debian") -> Record:
+    """Return the record of what is asked, which is the recorded one where that is up. Raises LabError where it has other settings."""
     asked = Record(
         name=lab.paths.name,
         instance=uuid.uuid4().hex[:8],
@@ -112,6 +113,8 @@ def _find_work(lab: Lab, settings: Settings, recorded: Optional[Record]) -> Work
         management_network=str(settings.management_network),
         fabric_network=str(settings.fabric_network),
         hosts=settings.hosts,
+        backend=backend,
+        distribution=distribution,
     )
     if recorded:
         differs = difference(recorded, asked)
@@ -121,6 +124,12 @@ def _find_work(lab: Lab, settings: Settings, recorded: Optional[Record]) -> Work
                 "(ansible-playbook -i inventory/lab playbooks/lab_down.yml), or ask for what is up"
             )
         asked = replace(recorded, boot_id=lab.boot_id)
+    return asked
+
+
+def _find_work(lab: Lab, settings: Settings, recorded: Optional[Record]) -> Work:
+    """Compare what is asked with what is recorded and there. Raises LabError where a lab of other settings is up."""
+    asked = asked_record(lab, settings, recorded, "nspawn")
     survey = take_survey(lab, recorded)
     switch_whole = lab.paths.switch_namespace in survey.namespaces and set(BRIDGES) <= survey.links
     dead = tuple(host for host in asked.hosts if not (switch_whole and survey.whole(lab.paths, host.name)))

@@ -19,6 +19,10 @@ from ansible_collections.railyard.sglang.plugins.module_utils.lab.runner import 
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.state import HostRecord, Paths, Record
 
 OPTIONS: dict[str, Any] = {
+    "backend": "nspawn",
+    "distribution": "debian",
+    "router": None,
+    "machine_memory_mb": 768,
     "shape": "2p2d",
     "nodes_per_instance": None,
     "name": "lab",
@@ -168,3 +172,37 @@ def test_error_names_the_file(tmp_path: Path) -> None:
     done = ansible_inventory(path, ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="true")
     assert done.returncode != 0
     assert f"{path}: shape is 'many'" in " ".join(done.stderr.split())
+
+
+def test_virtual_machines(tmp_path: Path) -> None:
+    found = variables(tmp_path, backend="qemu", shape="1p1d", machine_memory_mb=900)
+    shared = found["all"]
+    assert shared["lab_backend"] == "qemu"
+    assert (shared["lab_management_network"], shared["lab_fabric_network"]) == ("198.51.100.0/24", "198.18.0.0/21")
+    assert {name: group for name, (group, _variables) in found["hosts"].items()} == {"p0": "prefill", "d0": "decode"}
+    assert [host["memory_mb"] for host in shared["lab_hosts"]] == [900, 900]
+    host = found["hosts"]["d0"][1]
+    assert host["sglang_fabric_address"] == host["lab_rails"][0]["address"] == "198.18.0.110"
+    assert host["sglang_fabric_interface"] == host["lab_rails"][0]["interface"] == "enp27s0"
+    assert [rail["device"] for rail in host["lab_rails"]] == [f"mlx5_{number}" for number in range(8)]
+    assert host["lab_rails"][7] == {
+        "rail": 7,
+        "interface": "enp219s0",
+        "device": "mlx5_7",
+        "address": "198.18.7.110",
+        "mac": "02:00:c6:12:07:6e",
+        "pci": "0000:db:00.0",
+        "numa_node": 1,
+    }
+
+
+@pytest.mark.parametrize(("backend", "router", "there"), [("qemu", True, True), ("nspawn", False, False), ("nspawn", None, True)])
+def test_router_is_an_option(backend: str, router: Optional[bool], there: bool, tmp_path: Path) -> None:
+    found = variables(tmp_path, backend=backend, router=router)
+    assert ("r0" in found["hosts"]) == there
+    assert ("lab_rails" in found["hosts"]["p0"][1]) == (backend == "qemu")
+
+
+def test_fabric_too_small_for_rails_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="8 rails of a /24 each"):
+        variables(tmp_path, backend="qemu", fabric_network="203.0.113.0/24")

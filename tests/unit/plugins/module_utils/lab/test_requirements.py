@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.requirements import (
     PROGRAMS,
+    QEMU_PROGRAMS,
     Machine,
     Needs,
     message,
@@ -79,3 +80,12 @@ def test_smallest_shape_is_not_told_to_take_itself() -> None:
 )
 def test_meminfo(text: str, available: int) -> None:
     assert parse_meminfo(text) == available
+
+
+def test_virtual_machines_need_other_programs_and_taps() -> None:
+    able = replace(ABLE, programs=frozenset(QEMU_PROGRAMS))
+    assert missing(able, NEEDS, QEMU_PROGRAMS) == []
+    (text,) = missing(replace(able, programs=frozenset(QEMU_PROGRAMS) - {"qemu-system-x86_64"}), NEEDS, QEMU_PROGRAMS)
+    assert "apt-get install qemu-system-x86, or dnf install qemu-system-x86-core" in text
+    (text,) = missing(replace(able, has_taps=False), NEEDS, QEMU_PROGRAMS)
+    assert "modprobe tun" in text

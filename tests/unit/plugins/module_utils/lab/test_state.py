@@ -70,6 +70,8 @@ def test_damaged_record_names_file_and_cure(text: str) -> None:
         (replace(RECORD, hosts=(replace(P0, memory_mb=1), R0)), []),
         (replace(RECORD, fabric_network="192.0.2.0/24"), ["fabric_network is 203.0.113.0/24, asked 192.0.2.0/24"]),
         (replace(RECORD, hosts=(P0,)), ["hosts are p0 r0, asked p0"]),
+        (replace(RECORD, backend="qemu"), ["backend is nspawn, asked qemu"]),
+        (replace(RECORD, distribution="rhel_like"), ["distribution is debian, asked rhel_like"]),
         (replace(RECORD, hosts=(replace(P0, binds=()), R0)), ["p0: binds differs"]),
         (
             replace(RECORD, hosts=(P0, replace(R0, management_address="198.51.100.9", group="x"))),
