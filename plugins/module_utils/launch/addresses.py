@@ -33,6 +33,14 @@ def network(text: str) -> netaddr.IPNetwork | None:
         return None
 
 
+def interface(text: str) -> netaddr.IPNetwork | None:
+    """Return the ADDRESS/PREFIX of an interface, or None for anything else, the network's own and broadcast addresses among them."""
+    found = network(text)
+    if found is None or (found.size > 2 and found.ip in (found.network, found.broadcast)):
+        return None
+    return found
+
+
 def host_port(address: str, port: int) -> str:
     """Return ADDRESS:PORT, with brackets round an IPv6 address."""
     parsed = parse(address)

@@ -62,6 +62,7 @@ CLUSTER = {
     "sglang_files": Key(dict, {}),
     "sglang_pools": Key(dict),
     "sglang_router": Key(dict, {}),
+    "sglang_rails_routed": Key(bool, False),
     "sglang_waive": Key(dict, {}),
 }
 MODEL = {
@@ -131,6 +132,7 @@ HOST = {
     "sglang_gpu": Key(dict, {}),
     "sglang_rdma_devices": Key(list, []),
     "sglang_rdma_device_map": Key(dict, {}),
+    "sglang_rail_addresses": Key(dict, {}),
     # How far the NICs are from the GPUs, as nvidia-smi topo -m says it.
     "sglang_gpu_nic_path": Key(str, "", ("", "PIX", "PXB", "PHB", "NODE", "SYS")),
     "sglang_gid_index": Key(int, -1, minimum=0, maximum=HIGHEST_GID),

@@ -85,6 +85,13 @@ def _check_pair(contract: Contract, prefill: Rank, decode: Rank, served: Model, 
 
 def _check_instance(contract: Contract, rank: Rank, findings: Findings) -> None:
     instance, sizes = rank.instance, rank.instance.sizes
+    context = contract.value(rank, "attn-cp-size")
+    if instance.mode == "decode" and isinstance(context, int) and context > 1:
+        findings.add(
+            "parallel.decode-cp", contract.variable(rank, "attn-cp-size"),
+            f"{instance.name} divides the context over {context} GPUs, which decode cannot",
+            "write it for the prefill pool only", place=instance.name,
+        )
     variable = f"sglang_pools.{instance.pool}"
     exchange = contract.value(rank, "moe-a2a-backend")
     if exchange in EP_IS_TP and sizes.ep not in (1, sizes.tp):

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from ansible_collections.railyard.sglang.tests.unit.support.clusters import GONE, Refusal
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import GONE, Refusal, cluster
 
 P1, D0 = "p1:sglang_fabric_address", "d0:sglang_fabric_address"
 ADDRESS = "sglang_fabric_address"
@@ -58,3 +60,21 @@ REFUSALS = {
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 def test_refused(refusal: Refusal) -> None:
     refusal.check()
+
+
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "no network given": {"sglang_fabric_network": GONE},
+    "the last address of a network": {"p1:sglang_fabric_address": "203.0.113.254"},
+    "an address in brackets": {
+        "sglang_fabric_network": "2001:db8::/64",
+        **{f"{host}:sglang_fabric_address": f"[2001:db8::{number}]" for number, host in enumerate(("p0", "p1", "d0", "d1", "r0"), 1)},
+    },
+    "a router without a fabric address": {"r0:sglang_fabric_address": GONE},
+    "a name for ssh, an address for clients": {"r0:ansible_host": "router.example.org", "r0:sglang_management_address": "198.51.100.210"},
+}
+
+
+@pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepted(changes: dict[str, Any]) -> None:
+    found = cluster().change(changes).findings()
+    assert [str(row) for row in found if row.severity in ("error", "warning")] == []

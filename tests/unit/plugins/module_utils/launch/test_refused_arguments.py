@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import arguments, flags
-from ansible_collections.railyard.sglang.tests.unit.support.clusters import Refusal
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import Refusal, cluster
 
 
 def argument(rule: str, name: str, value: Any, text: str, fix: str = "", *, variable: str = "sglang_args") -> Refusal:
@@ -190,3 +190,22 @@ def test_every_typed_argument_is_refused_with_its_variable(spelling: str) -> Non
     assert option is not None
     where = f"sglang_args.{option.dest.replace('_', '-')}"
     Refusal("argument.typed", {f"sglang_args.{spelling}": value}, where, "decided", arguments.TYPED[spelling]).check()
+
+
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "another spelling": {"sglang_args.page_size": 1},
+    "with dashes": {"sglang_args.--page-size": 1},
+    "a value that begins with a dash": {"sglang_args.log-level": "-x"},
+    "a list": {"sglang_args.cuda-graph-bs": [1, 2]},
+    "taken back": {"sglang_args.max-total-tokens": None},
+    "a name that is almost a secret": {"sglang_env.TOKENIZERS_PARALLELISM": "false"},
+    "a URL without a password": {"sglang_router.env.A_URL": "http://198.51.100.1:3128/x"},
+    "a public certificate": {"sglang_router.files": {"ca.pem": {"content": "-----BEGIN CERTIFICATE-----"}}},
+    "a certificate on the host": {"sglang_router.args.tls-cert-path": "/etc/pki/tls/certs/router.pem"},
+}
+
+
+@pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepted(changes: dict[str, Any]) -> None:
+    found = cluster().change(changes).findings()
+    assert [str(row) for row in found if row.severity in ("error", "warning")] == []

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import GONE, Refusal, cluster
@@ -92,3 +94,19 @@ def test_hosts_outside_of_the_cluster_are_left_alone() -> None:
     inventory.groups["all"].append("mail")
     inventory.hostvars["mail"] = {}
     assert "mail" not in inventory.plan()["hosts"]
+
+
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "a name with dots": {"sglang_cluster": "lab.west-1"},
+    "the highest port": {"sglang_pools.prefill.port": 65535},
+    "a pool with its mode written": {"sglang_pools.prefill.mode": "prefill"},
+    "null where nothing was to be written": {"sglang_args": None, "sglang_env": None, "sglang_files": None},
+    "an instance as a map": {"sglang_pools.prefill.instances": [{"name": "a", "hosts": ["p0", "p1"]}]},
+    "host variables": {"p1:sglang_host_env": {"NCCL_DEBUG": "WARN"}, "p0:sglang_host_env": {"NCCL_DEBUG": "WARN"}},
+}
+
+
+@pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepted(changes: dict[str, Any]) -> None:
+    found = cluster().change(changes).findings()
+    assert [str(row) for row in found if row.severity in ("error", "warning")] == []

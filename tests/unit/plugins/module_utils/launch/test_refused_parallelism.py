@@ -67,6 +67,13 @@ REFUSALS = {
         "prefill-0 has tp 12 and is given --disaggregation-decode-tp 16",
         "to null",
     ),
+    "context parallel decode": Refusal(
+        "parallel.decode-cp",
+        {**NEW, f"{DECODE}.args.attn-cp-size": 2},
+        f"{DECODE}.args.attn-cp-size",
+        "divides the context over 2",
+        "prefill pool only",
+    ),
     "state beside the KV cache": Refusal(
         "parallel.state-tp",
         {"sglang_model.config": STATE, f"{DECODE}.tp": 8},

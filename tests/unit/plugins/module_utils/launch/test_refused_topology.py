@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from ansible_collections.railyard.sglang.tests.unit.support.clusters import GONE, Refusal
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import GONE, Refusal, cluster
 
 
 def instances(*rows: tuple[str, list[str]]) -> dict[str, object]:
@@ -95,3 +97,17 @@ REFUSALS = {
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 def test_refused(refusal: Refusal) -> None:
     refusal.check()
+
+
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "one host for each instance": {f"{POOL}.nodes_per_instance": 1, f"{POOL}.tp": 2, "sglang_pools.decode.nodes_per_instance": 1},
+    "the longest name": instances(("a" * 40, ["p0", "p1"])),
+    "hosts in another order": instances(("a", ["p1", "p0"])),
+    "the router beside an engine": {"@router": ["d1"]},
+}
+
+
+@pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepted(changes: dict[str, Any]) -> None:
+    found = cluster().change(changes).findings()
+    assert [str(row) for row in found if row.severity in ("error", "warning")] == []
