@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, Iterator
@@ -207,7 +208,7 @@ def test_other_backend_is_refused_with_the_fix(lab: dict[str, Any]) -> None:
 def test_cut_link_is_noticed(lab: dict[str, Any]) -> None:
     state = "cat /sys/class/infiniband/mlx5_2/ports/1/state"
     tool = str(ROOT / "roles/lab/files/lab-link.py")
-    assert command(tool, NAME, "p0", "2", "down").returncode == 0
+    assert command(sys.executable, tool, NAME, "p0", "2", "down").returncode == 0
     try:
         assert becomes("p0", state, "1: DOWN", 5)
         assert answer("d0", state) == "4: ACTIVE"

@@ -58,14 +58,15 @@ class Needs:
     disk_place: str
 
 
-def missing(machine: Machine, needs: Needs, packages: Mapping[str, tuple[str, str]] = PROGRAMS) -> list[str]:
+def missing(machine: Machine, needs: Needs, packages: Mapping[str, tuple[str, str]] | None = None) -> list[str]:
     """Return everything that a machine lacks, each with the way to get it; empty where it can carry the lab.
 
     Args:
         machine: what it has.
         needs: what the lab needs.
-        packages: the programs that the lab needs, each with its package for apt and for dnf.
+        packages: the programs that the lab needs, each with its package for apt and for dnf; left out, those of nspawn.
     """
+    packages = PROGRAMS if packages is None else packages
     found = []
     if not machine.is_root:
         found.append("it is not run as root, which namespaces and mounts need: use become, or run it as root")

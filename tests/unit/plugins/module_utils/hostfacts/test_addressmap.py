@@ -96,6 +96,6 @@ def test_what_holds_what_stays(rows: list[tuple[int, int]], lone: list[int]) -> 
         assert row[1] < 16 or place[1] == row[1] or len(networks) > 2
         for address, other in new.items():
             assert (start(address, row[1]) == row[0]) == (start(other, place[1]) == place[0])
-    pools = [(first, end) for first, end in POOLS[:-1]]
+    pools = list(POOLS[:-1])
     if not any(first < base + size(length) and base < end for base, length in networks for first, end in pools if length < 16):
         assert not set(new.values()) & set(addresses)

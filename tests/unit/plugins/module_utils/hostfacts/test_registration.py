@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -42,7 +42,7 @@ AMD_OFED = host(api=True, is_open=None, p2pdma=False, move_notify=False)
 AMD_DEBIAN = host(is_open=None, p2pdma=False, move_notify=False)
 
 # Facts, backend, device, version of Mooncake; verdict, way, value of WITH_NVIDIA_PEERMEM, something to load.
-Case = tuple[dict[str, Any], str, str, str, bool | None, str | None, str | None, bool]
+Case = tuple[dict[str, Any], str, str, str, Optional[bool], Optional[str], Optional[str], bool]
 CASES: list[Case] = [
     (PEERMEM, "mooncake", "cuda", "0.3.8.post1", True, "peermem", None, False),
     (PEERMEM, "mooncake", "cuda", "0.3.10", True, "peermem", None, False),

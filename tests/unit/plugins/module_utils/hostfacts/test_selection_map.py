@@ -182,5 +182,3 @@ def test_warnings(facts: dict[str, Any], options: dict[str, Any], warning: str) 
 )
 def test_nothing_to_warn_of(facts: dict[str, Any]) -> None:
     assert select(facts)["warnings"] == []
-
-
