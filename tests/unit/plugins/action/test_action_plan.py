@@ -15,6 +15,7 @@ from ansible.module_utils.datatag import native_type_name
 
 from ansible_collections.railyard.sglang.plugins.action import plan
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import RULES_OF_THE_ACTION
 
 
 @pytest.mark.parametrize(
@@ -42,10 +43,6 @@ def test_inventories(tmp_path: Path) -> None:
     assert plan.inventories([tmp_path, again, tmp_path / "none"]) == [f"{tmp_path}/{name}" for name in ("a", "b", "file.yml")]
 
 
-# Rules that are reported here, and nowhere in module_utils.
-REFUSALS = {"input.vaulted"}
-
-
 def test_what_vault_has_encrypted_is_found() -> None:
     secret = VaultedValue(ciphertext="$ANSIBLE_VAULT;1.1;AES256").tag("hunter2")
     given = {"sglang_env": {"A": secret, "B": "x"}, "sglang_pools": {"prefill": {"hosts": ["a", secret]}}, "sglang_cluster": "c"}
@@ -60,6 +57,7 @@ def test_what_vault_has_encrypted_is_found() -> None:
         ("input.vaulted", "sglang_pools.prefill.hosts[1]"),
     ]
     assert "hunter2" not in str(error.value)
+    assert {found.rule for found in error.value.findings} == RULES_OF_THE_ACTION
     plan.refuse_vaulted({"p0": {"sglang_env": {"A": "x"}, "ansible_host": secret}})
 
 

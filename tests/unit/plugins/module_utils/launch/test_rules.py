@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import catalogue
-from ansible_collections.railyard.sglang.tests.unit.support.clusters import Refusal
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import RULES_OF_THE_ACTION, Refusal
 
 ROOT = Path(__file__).resolve().parents[5]
 UTILS = ROOT / "plugins/module_utils"
@@ -36,7 +36,7 @@ def in_code() -> set[str]:
 def in_tables() -> set[str]:
     """Return the rules that some test breaks."""
     found = set(importlib.import_module(f"{TESTS}.launch.test_scope").REFUSALS)
-    found |= set(importlib.import_module(f"{TESTS.rpartition('.')[0]}.action.test_action_plan").REFUSALS)
+    found |= RULES_OF_THE_ACTION
     for path in sorted(Path(__file__).parent.glob("test_refused_*.py")):
         rows: dict[str, Refusal] = importlib.import_module(f"{TESTS}.launch.{path.stem}").REFUSALS
         found |= {row.rule for row in rows.values()}
