@@ -50,9 +50,9 @@ parsers() {
     tools/flag_table.sh --environment sglang==0.5.23 "$folder/sglang-0.5.23"
     tools/flag_table.sh --environment smg==1.13.0 "$folder/smg-1.13.0"
     export RAILYARD_STACK_0523_PYTHON=$folder/sglang-0.5.23/bin/python RAILYARD_SMG_PYTHON=$folder/smg-1.13.0/bin/python
-    run_pytest "${PARSED[@]}" | tee "$log"
+    run_pytest "${PARSED[@]}" | tee "$log" || return 1
   else
-    run_pytest -k 'not 0.5.23 and not smg' "${PARSED[@]}" | tee "$log"
+    run_pytest -k 'not 0.5.23 and not smg' "${PARSED[@]}" | tee "$log" || return 1
   fi
   ! grep -q skipped "$log" || die "tests of the real parsers were skipped"
 }

@@ -107,6 +107,13 @@ def scalar(option: flags.Option, number: int) -> Any:
     return "x" if option.nargs and text.startswith("-") and option.type == "str" else rows[number % len(rows)]
 
 
+def sensible(table: flags.FlagTable, option: flags.Option, value: Any) -> Any:
+    """Return a value that the plan takes, where it refuses numbers that the parser would take."""
+    if not table.is_engine or not isinstance(value, (int, float)):
+        return value
+    return 0.25 if option.dest in flags.SHARES else max(value, flags.LEAST.get(option.dest, value))
+
+
 def values(table: flags.FlagTable, turn: int) -> dict[str, Any]:
     """Return a value for every option that an operator may write; another turn takes others."""
     found: dict[str, Any] = {}
@@ -116,7 +123,7 @@ def values(table: flags.FlagTable, turn: int) -> dict[str, Any]:
         if option.kind in ("flag", "switch"):
             found[dest] = option.kind == "flag" or bool((turn + index) % 2)
         else:
-            value = scalar(option, index + turn * 11)
+            value = sensible(table, option, scalar(option, index + turn * 11))
             several = option.nargs in ("+", "*") or (option.kind == "append" and not option.nargs)
             found[dest] = [value, value] if several and turn % 2 else value
     return found
