@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, railyard.sglang contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clusters on labs, each converged once for all the tests that use it. One lab is up at a time."""
+"""Clusters on labs, each converged once for all the tests that use it, and machines. One lab of these is up at a time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from labkit import Lab, Labs
+from qemukit import QemuLab, able
 
-# Tests that need no cluster come first, then those on the large one, then those on the small one.
-ORDER = ("cluster", "pair")
+# Tests that need no cluster come first, then those on the large one, those on the small one, and those on virtual machines.
+ORDER = ("cluster", "pair", "machines")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,6 +60,15 @@ def cluster(labs: Labs) -> Lab:
 def pair(labs: Labs) -> Lab:
     """Return a converged cluster of one prefill host, one decode host and a router, tensor parallel size 1."""
     return labs.converged("testpair", "1p1d")
+
+
+@pytest.fixture(scope="session")
+def machines(labs: Labs, tmp_path_factory: pytest.TempPathFactory) -> QemuLab:
+    """Return two virtual machines, p0 and d0, with eight rails of soft-RoCE; nothing is installed on them."""
+    able()
+    lab = QemuLab("testmachines", tmp_path_factory.mktemp("testmachines"))
+    labs.started(lab)
+    return lab
 
 
 @pytest.fixture(scope="session")

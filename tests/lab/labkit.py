@@ -519,15 +519,19 @@ class Labs:
             self.up.down()
             self.up = None
 
-    def converged(self, name: str, shape: str) -> Lab:
-        """Return a cluster on a fresh lab."""
+    def started(self, lab: Lab) -> None:
+        """Start a lab afresh, in the place of the one that is up."""
         self.take_down()
-        lab = Lab(name, shape, self.scratch.mktemp(name))
         if not self.keep:
             lab.log.unlink(missing_ok=True)
             lab.down()
         self.up = lab
         lab.up()
+
+    def converged(self, name: str, shape: str) -> Lab:
+        """Return a cluster on a fresh lab."""
+        lab = Lab(name, shape, self.scratch.mktemp(name))
+        self.started(lab)
         run = lab.converge()
         lab.record("first run", round(run.seconds, 1))
         return lab

@@ -7,108 +7,29 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
+from labkit import ROOT, cache
+from qemukit import HOSTS, INTERFACES, QemuLab, able
 
 from ansible_collections.railyard.sglang.plugins.module_utils.lab import qmp
-from ansible_collections.railyard.sglang.plugins.module_utils.lab.requirements import QEMU_PROGRAMS
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "qemutest"
-CACHE = Path(os.environ.get("RAILYARD_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "railyard-sglang"))
-STATE = CACHE / "lab" / NAME
-MONITORS = Path("/run/railyard-lab", NAME)
-ENVIRONMENT = {
-    **os.environ,
-    "RAILYARD_CACHE": str(CACHE),
-    "RAILYARD_LAB_NAME": NAME,
-    "RAILYARD_LAB_BACKEND": "qemu",
-    "RAILYARD_LAB_SHAPE": "1p1d",
-    "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-    "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-    "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
-    "ANSIBLE_FORCE_COLOR": "0",
-}
-HOSTS = ("p0", "d0")
-INTERFACES = {
-    "p0": ["enp12s0", "enp27s0", "enp59s0", "enp76s0", "enp108s0f1", "enp141s0f1", "enp172s0f1", "enp204s0f1"],
-    "d0": ["enp27s0", "enp44s0", "enp75s0", "enp93s0", "enp155s0", "enp171s0", "enp188s0", "enp219s0"],
-}
-
-
-def command(*argv: str, **change: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, cwd=ROOT, env={**ENVIRONMENT, **change}, capture_output=True, text=True, check=False, timeout=1200)
-
-
-def play(playbook: str, *more: str, **change: str) -> dict[str, Any]:
-    """Run a playbook and return the module's result; with a failure, its message."""
-    done = command("ansible-playbook", "-i", "inventory/lab", f"playbooks/{playbook}.yml", "-v", *more, **change)
-    results = re.findall(r"^(?:ok|changed|fatal): \[localhost\].*?=> (\{.*\})$", done.stdout, re.MULTILINE)
-    assert results, done.stdout + done.stderr
-    result: dict[str, Any] = json.loads(results[-1])
-    assert (done.returncode == 0) == (not result.get("failed") and "actions" in result), done.stdout + done.stderr
-    return result
-
-
-def ssh(host: str, *argv: str) -> subprocess.CompletedProcess[str]:
-    wrapper = str(ROOT / "roles/lab/files/lab-ssh.sh")
-    return command(wrapper, "-F", str(STATE / "ssh_config"), "-o", "ConnectTimeout=5", host, *argv)
-
-
-def answer(host: str, *argv: str) -> str:
-    done = ssh(host, *argv)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def becomes(host: str, question: str, wanted: str, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if ssh(host, question).stdout.strip() == wanted:
-            return True
-        time.sleep(0.2)
-    return False
-
-
-def pid_of(host: str) -> int:
-    return int((STATE / "hosts" / host / "qemu.pid").read_text().split()[0])
-
-
-def remains() -> dict[str, list[str]]:
-    """Return everything of the lab that is on this machine, but for what the cache keeps."""
-    processes = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if f"railyard-{NAME}" in text or f"{STATE}/" in text:
-            processes.append(f"{path.parent.name} {text}")
-    return {
-        "processes": processes,
-        "mounts": [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if NAME in line],
-        "run": [str(path) for path in Path("/run").glob(f"**/*{NAME}*")],
-        "cache": [str(path) for path in (*CACHE.glob(f"lab/{NAME}"), *CACHE.glob("image/saved/.saving-*"))],
-    }
+LAB = QemuLab(NAME)
+command, play, ssh, answer, becomes = LAB.command, LAB.module, LAB.question, LAB.answer, LAB.becomes
+pid_of, remains, set_link = LAB.pid_of, LAB.remains, LAB.set_link
 
 
 @pytest.fixture(scope="module")
 def before() -> Iterator[dict[str, list[str]]]:
-    if os.geteuid() != 0:
-        pytest.skip("the lab needs root")
-    lacking = sorted(name for name in QEMU_PROGRAMS if not shutil.which(name))
-    if lacking:
-        pytest.skip(f"no {', '.join(lacking)}: tools/os_packages.sh qemu installs them")
+    able()
     play("lab_down")
     yield remains()
     play("lab_down")
@@ -139,8 +60,7 @@ def test_hosts_answer_and_are_booted(lab: dict[str, Any]) -> None:
 def test_every_rail_has_its_interface_and_device(host: str, lab: dict[str, Any]) -> None:
     files = "parent ports/1/state ports/1/gids/1 ports/1/gid_attrs/types/1"
     lines = answer(host, f"for n in 0 1 2 3 4 5 6 7; do cd /sys/class/infiniband/mlx5_$n && cat {files}; done").splitlines()
-    inventory = json.loads(command("ansible-inventory", "-i", "inventory/lab", "--host", host).stdout)
-    rails = inventory["lab_rails"]
+    rails = LAB.inventory(host)["lab_rails"]
     assert [rail["interface"] for rail in rails] == INTERFACES[host]
     assert lines[0::4] == INTERFACES[host]
     assert set(lines[1::4]) == {"4: ACTIVE"}
@@ -183,12 +103,12 @@ def test_verbs_move_data_between_hosts(lab: dict[str, Any]) -> None:
 
 
 def test_directories_are_shared(lab: dict[str, Any]) -> None:
-    (CACHE / "wheels" / ".qemutest").write_text("seen\n")
+    (cache() / "wheels" / ".qemutest").write_text("seen\n")
     try:
         assert answer("p0", "cat /srv/wheels/.qemutest") == "seen"
         assert "Read-only" in ssh("p0", "rm /srv/wheels/.qemutest").stderr
     finally:
-        (CACHE / "wheels" / ".qemutest").unlink()
+        (cache() / "wheels" / ".qemutest").unlink()
 
 
 def test_lab_that_is_up_is_left_alone(lab: dict[str, Any]) -> None:
@@ -213,12 +133,12 @@ def test_cut_link_is_noticed(lab: dict[str, Any]) -> None:
         assert becomes("p0", state, "1: DOWN", 5)
         assert answer("d0", state) == "4: ACTIVE"
     finally:
-        qmp.set_link(MONITORS / "p0.qmp", 2, up=True)
+        set_link("p0", 2, up=True)
     assert becomes("p0", state, "4: ACTIVE", 10)
 
 
 def test_halted_host_goes_on(lab: dict[str, Any]) -> None:
-    qmp.execute(MONITORS / "d0.qmp", "stop")
+    qmp.execute(LAB.monitors / "d0.qmp", "stop")
     assert ssh("d0", "true").returncode != 0
     assert play("lab_up", "--check")["actions"] == ["let host d0 go on"]
     assert play("lab_up")["actions"] == ["let host d0 go on"]
@@ -281,7 +201,7 @@ def test_damaged_saved_state_is_replaced_by_a_boot(lab: dict[str, Any], before: 
     play("lab_down")
     predicted = play("lab_up", "--check")["actions"]
     assert "resume host p0" in predicted, "the lab that ran before has left its state"
-    states = sorted((CACHE / "image/saved").glob("*/d0/state.zst"), key=lambda path: path.parents[1].stat().st_mtime)
+    states = sorted((cache() / "image/saved").glob("*/d0/state.zst"), key=lambda path: path.parents[1].stat().st_mtime)
     os.truncate(states[-1], 100_000)
     result = play("lab_up")
     (note,) = result["notes"]
