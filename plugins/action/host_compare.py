@@ -1,0 +1,131 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compares hosts with each other on the controller; the documentation is that of the module of the same name."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.railyard.sglang.plugins.action.plan import plain
+from ansible_collections.railyard.sglang.plugins.action.plan_report import read, write
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare import catalogue, clock
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.compare import compare
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.views import page, summary, text
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading, report
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.text import findings as lines
+
+SPEC: dict[str, dict[str, Any]] = {
+    "plan": {"type": "dict", "required": True},
+    "clock_seconds": {"type": "float", "default": 1.0},
+    "directory": {"type": "path"},
+    "fail_on": {"type": "str", "choices": ["error", "warning", "note"], "default": "error"},
+    "show": {"type": "bool", "default": True},
+}
+SUMMARY = ("summary.txt", "summary.html", "summary.json")
+# Names of hosts become names of files; what an inventory may hold beyond that must not lead elsewhere.
+SAFE = re.compile(r"[^A-Za-z0-9._@+-]|^\.+")
+
+
+def file_of(host: str) -> str:
+    """Return the name of the file for a host's facts."""
+    return SAFE.sub("_", host) + ".json"
+
+
+def said(entry: reading.Entry) -> str:
+    """Return one warning for findings that are alike."""
+    row = entry.first
+    where = ", ".join(entry.where(False))
+    return f"{row['variable']}{f' ({where})' if where else ''}: {entry.text} [rule {row['rule']}] Fix: {row['fix']}"
+
+
+class ActionModule(ActionBase):
+    """Reads facts that the run has gathered, never a host."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Compare, write what differs, show the table, and fail where findings are as bad as O(fail_on)."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _checked, options = self.validate_argument_spec(argument_spec=SPEC)
+        if not options["clock_seconds"] > 0:
+            return {**result, "failed": True, "msg": f"clock_seconds {options['clock_seconds']} is not above 0"}
+        given, task_vars = options["plan"], task_vars or {}
+        missing = [key for key in ("instances", "routers", "hosts") if key not in given]
+        if missing:
+            return {**result, "failed": True, "msg": f"plan: has no {', '.join(missing)}; give what railyard.sglang.plan returns as plan"}
+        hosts = {str(host): str(row["cluster"]) for host, row in given["hosts"].items()}
+        looked = {str(host) for host in task_vars.get("ansible_play_hosts_all", hosts)}
+        facts, clocks = self._facts([host for host in hosts if host in looked], task_vars)
+        seen, found = compare(
+            given, facts, clocks, absent=set(hosts) - looked, clock_seconds=options["clock_seconds"], **self._settings(hosts, task_vars),
+        )
+        rows = [asdict(row) for row in found.findings()]
+        files = {
+            "summary.txt": text.view(seen, found), "summary.html": page.view(seen, found), "summary.json": reading.canonical(
+                summary.data(seen, found)),
+        }
+        try:
+            state = self._write(options["directory"], files, facts)
+        except OSError as error:
+            return {**result, "failed": True, "msg": f"{error.filename}: {error.strerror}"}
+        if options["show"]:
+            Display().display("\n" + files["summary.txt"].rstrip("\n"))
+        return {**result, **self._verdict(rows, options, state), "findings": rows, "table": files["summary.txt"].splitlines()}
+
+    def _facts(self, hosts: list[str], task_vars: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, clock.Clock]]:
+        facts, clocks = {}, {}
+        for host in hosts:
+            row = task_vars["hostvars"][host].get("ansible_facts") or {}
+            if row.get("rdma"):
+                facts[host] = plain(row["rdma"])
+            if row.get("sglang_clock"):
+                clocks[host] = clock.of(plain(row["sglang_clock"]))
+        return facts, {host: found for host, found in clocks.items() if found is not None}
+
+    def _settings(self, hosts: Mapping[str, str], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what clusters allow: variables of a cluster are the same on all of its hosts."""
+        routed, waived = set(), {}
+        for cluster in dict.fromkeys(hosts.values()):
+            row = task_vars["hostvars"][next(host for host, own in hosts.items() if own == cluster)]
+            if row.get("sglang_rails_routed"):
+                routed.add(cluster)
+            waived[cluster] = catalogue.waivers(plain(row.get("sglang_waive")))
+        return {"routed": routed, "waived": waived}
+
+    def _write(self, directory: str | None, files: dict[str, str], facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Write what differs. Facts of hosts that this run has not looked at stay."""
+        if directory is None:
+            return {"changed": False, "msg": ""}
+        place = pathlib.Path(directory).absolute()
+        names = {host: file_of(host) for host in facts}
+        twice = [host for host, name in names.items() if name in SUMMARY or list(names.values()).count(name) > 1]
+        if twice:
+            raise OSError(22, "two hosts, or a host and the summary, have the same name for a file", ", ".join(sorted(twice)))
+        whole = {**files, **{names[host]: reading.canonical(row) for host, row in facts.items()}}
+        changed = [name for name, content in whole.items() if read(place / name) != content]
+        if changed and not self._task.check_mode:
+            place.mkdir(parents=True, exist_ok=True)
+            for name in changed:
+                write(place / name, whole[name])
+        verb = "would be written" if self._task.check_mode else "written"
+        message = f"{place}: {verb}: {reading.some(changed)}" if changed else f"{place}: nothing to write"
+        return {"changed": bool(changed), "directory": str(place), "files": sorted(whole), "written": changed, "msg": message}
+
+    def _verdict(self, rows: list[dict[str, Any]], options: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        warned = [said(entry) for entry in reading.entries(row for row in rows if row["severity"] == "warning")]
+        bad = report.failures(rows, options["fail_on"])
+        if not bad:
+            return {**state, "warnings": warned if not options["show"] else []}
+        shown = [] if options["show"] else lines(bad)
+        message = "\n".join(filter(None, [*shown, f"The hosts were compared: {reading.tally(rows)}.", state["msg"]]))
+        return {**state, "failed": True, "msg": message}

@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Addresses of the rails: rail i of all hosts in one subnet, and no address twice."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.catalogue import Report
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.hosts import Host
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.rails import Rail
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.rules import common
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.rules.common import Comparison
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.ports import INFINIBAND
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import listed
+
+
+def check(seen: Comparison, report: Report) -> None:
+    """Compare the addresses of all rails."""
+    _subnets(seen, report)
+    _twice(seen, report)
+
+
+def _subnets(seen: Comparison, report: Report) -> None:
+    def value(host: Host, rail: Rail) -> tuple[str, ...] | None:
+        # A subnet manager makes one network of InfiniBand ports, whatever addresses IPoIB has.
+        if host.member.cluster in seen.routed or rail.layer == INFINIBAND:
+            return None
+        return rail.subnets() or None
+
+    apart = common.by_rail(seen, value, same=lambda own, others: bool(set(own) & set(others)), hints=False)
+    common.tell_rails(
+        report, "compare.subnet", apart, "subnet",
+        "list the data devices of every host in the order of their networks (sglang_rdma_devices), or set sglang_rails_routed: true "
+        "where rails are routed",
+        variable="sglang_rdma_devices", short="in",
+    )
+
+
+def _twice(seen: Comparison, report: Report) -> None:
+    holders: dict[tuple[str, str], list[tuple[Host, int]]] = {}
+    for host in seen.engines:
+        for index, rail in enumerate(host.rails):
+            for text in rail.addresses:
+                key = (host.member.cluster, str(ipaddress.ip_interface(text).ip))
+                holders.setdefault(key, []).append((host, index))
+    for (cluster, address), rows in sorted(holders.items(), key=lambda row: row[0]):
+        if len({host.name for host, _index in rows}) < 2:
+            continue
+        for host, index in rows:
+            others = [f"rail {other_index} of {other.name}" for other, other_index in rows if other.name != host.name]
+            end = report.add(
+                "compare.address-twice", common.FACTS, f"rail {index} has {address}, and so has {listed(sorted(others))}",
+                "give each rail of each host an address of its own", cluster=cluster, host=host.name,
+            )
+            report.mark(host.name, f"rail {index}", f"{address} is also that of {listed(sorted(others))}", end, address)
