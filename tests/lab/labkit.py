@@ -84,8 +84,8 @@ class Run:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """The plan that the run computed."""
-        return next(row["data"]["plan"] for row in self.results if row["action"] == "railyard.sglang.plan" and "plan" in row["data"])
+        """The plan that the run computed; where facts completed it, the completed one."""
+        return [row["data"]["plan"] for row in self.results if row["action"] == "railyard.sglang.plan" and "plan" in row["data"]][-1]
 
     @property
     def changed(self) -> dict[str, list[str]]:
