@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,11 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.keys import
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.plan import build
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading
 
+ARGUMENTS = {
+    "converge": {"type": "bool", "default": True},
+    "looked": {"type": "bool", "default": False},
+    "facts_directory": {"type": "path"},
+}
 READ = (*CLUSTER, *HOST, "ansible_host")
 
 
@@ -35,6 +41,27 @@ def plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return str(value)
+
+
+def saved(directory: pathlib.Path, hosts: Sequence[str]) -> dict[str, Any]:
+    """Return the facts that playbooks/facts.yml has written down.
+
+    :raises PlanError: the directory holds none of these hosts, or what is no JSON.
+    """
+    findings, found = Findings(), {}
+    fix = "write them anew with playbooks/facts.yml"
+    for host in hosts:
+        path = directory / f"{host}.json"
+        try:
+            found[host] = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            findings.add("facts.form", "plan_facts", f"{path}: {error}", fix, host)
+    if not found and not findings:
+        findings.add("facts.form", "plan_facts", f"{directory} has facts of no host of this inventory (HOST.json)", fix)
+    findings.stop()
+    return found
 
 
 def content(base: pathlib.Path, path: str) -> bytes:
@@ -103,7 +130,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the plan, or every finding with the inventories that exist."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _checked, options = self.validate_argument_spec(argument_spec={"converge": {"type": "bool", "default": True}})
+        _checked, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         task_vars = task_vars or {}
         if addresses.netaddr is None:
             return {**result, "failed": True, "msg": missing_required_lib("netaddr")}
@@ -112,7 +139,7 @@ class ActionModule(ActionBase):
         hostvars = {host: plain(row) for host, row in given.items()}
         try:
             refuse_vaulted(given)
-            plan = build(groups, hostvars, self._reader(task_vars))
+            plan = build(groups, hostvars, self._reader(task_vars), self._facts(options, groups.get("all", []), task_vars))
             if options["converge"]:
                 scope.check(
                     plan,
@@ -122,8 +149,20 @@ class ActionModule(ActionBase):
                 )
         except PlanError as error:
             return {**result, "failed": True, **self._refusal(error, task_vars)}
+        if options["converge"] and not options["looked"] and any(row["rdma"] for row in plan["hosts"].values()):
+            # The run goes on to look at the hosts, and then says what is left of them.
+            return {**result, "changed": False, "plan": plan}
         warned = [_said(entry.rows) for entry in reading.entries(row for row in plan["findings"] if row["severity"] == "warning")]
         return {**result, "changed": False, "plan": plan, "warnings": [*result.get("warnings", []), *warned]}
+
+    def _facts(self, options: Mapping[str, Any], hosts: Sequence[str], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the facts of the hosts that were looked at, in this run or before it."""
+        if options["facts_directory"]:
+            return saved(pathlib.Path(options["facts_directory"]), hosts)
+        if not options["looked"]:
+            return {}
+        seen = {host: (task_vars["hostvars"][host].get("ansible_facts") or {}).get("rdma") for host in hosts}
+        return {host: plain(facts) for host, facts in seen.items() if facts}
 
     def _reader(self, task_vars: dict[str, Any]) -> Any:
         base = pathlib.Path(str(task_vars.get("inventory_dir") or self._loader.get_basedir()))

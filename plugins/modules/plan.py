@@ -10,15 +10,25 @@ module: plan
 short_description: Compute the launch plan of the cluster in this inventory
 version_added: 0.1.0
 description:
-  - Computes, on the controller and from inventory variables alone, what will run on every host - instances, ranks, command lines,
-    environment, ports, unit names and the router's worker list - and the reason for every derived value.
+  - Computes, on the controller, from inventory variables and from facts of the hosts where there are some, what will run on every host -
+    instances, ranks, command lines, environment, ports, unit names and the router's worker list - and the reason for every derived value.
   - Checks it before anything runs. All violated rules are reported at once, each with the variable, the host, the rule and the fix.
-  - No host is contacted.
+  - No host is contacted; facts were gathered before.
 options:
   converge:
     description: Whether the run goes on to change hosts. Then its limit, its tags and the stacks must allow that.
     type: bool
     default: true
+  looked:
+    description:
+      - Whether to complete the plan from the facts that M(railyard.sglang.rdma_facts) gathered on the hosts in this run.
+      - Hosts without such facts are planned from the inventory alone; what is then not known is in C(unknown) of their ranks.
+    type: bool
+    default: false
+  facts_directory:
+    description:
+      - Directory with facts of an earlier run, one C(HOST.json) per host, to use instead.
+    type: path
 extends_documentation_fragment:
   - railyard.sglang.attributes
   - railyard.sglang.attributes.read_only

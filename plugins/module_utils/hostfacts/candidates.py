@@ -13,14 +13,14 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.ports im
 
 # What asks the operator back: the variable that answers each question.
 VARIABLES = {
-    "include": "sglang_rdma_include",
+    "include": "sglang_rdma_devices",
     "exclude": "sglang_rdma_exclude",
     "link_layer": "sglang_rdma_link_layer",
     "min_rate_gbps": "sglang_rdma_min_rate_gbps",
     "expected_devices": "sglang_rdma_expected_devices",
     "expected_rate_gbps": "sglang_rdma_expected_rate_gbps",
     "address_range": "sglang_rdma_address_range",
-    "gpu_map": "sglang_rdma_gpu_map",
+    "gpu_map": "sglang_rdma_device_map",
 }
 # The kernel's names of node types that have reliable connections over InfiniBand or RoCE; EFA's is the second.
 USABLE_TYPES = ("", "CA", "UNSPECIFIED")

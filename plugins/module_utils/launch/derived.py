@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, flags, hosts
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, flags, hosts, looked
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.instance import Instance
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.stacks import EngineStack
@@ -105,16 +105,21 @@ def decode_tp(instance: Instance, instances: list[Instance]) -> Derived:
     return {}
 
 
-def fabric(instance: Instance, rank: int, cluster: Cluster, stack: EngineStack) -> Derived:
-    """Return what names RDMA devices, as far as the host's are known."""
+def fabric(instance: Instance, rank: int, cluster: Cluster, stack: EngineStack, told: looked.Told | None) -> Derived:
+    """Return what names RDMA devices, as far as the host's are known.
+
+    :param told: what a look at the host has shown.
+    """
     row = cluster.hosts[instance.hosts[rank]]
-    if stack.device not in ("cuda", "rocm") or instance.mode == "plain":
+    if instance.mode == "plain" or not looked.wanted(cluster.variables, stack):
         return {}
     if cluster.variables["sglang_transfer_backend"] == "nixl" and not stack.nixl_devices:
         return {}
     if row["sglang_rdma_device_map"]:
         text = json.dumps({str(gpu): name for gpu, name in sorted(row["sglang_rdma_device_map"].items(), key=lambda pair: int(pair[0]))})
         return {"disaggregation-ib-device": (text, "sglang_rdma_device_map: each GPU has a NIC of its own")}
+    if told is not None:
+        return {"disaggregation-ib-device": told.device} if told.device else {}
     if row["sglang_rdma_devices"]:
         return {"disaggregation-ib-device": (",".join(row["sglang_rdma_devices"]), "sglang_rdma_devices")}
     return {}

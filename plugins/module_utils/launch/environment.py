@@ -10,7 +10,7 @@ import urllib.parse
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, files, hosts, refusals
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, files, hosts, looked, refusals
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.arguments import Given
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
@@ -22,6 +22,10 @@ NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 # HOST_IP silently takes the place of an unset SGLANG_HOST_IP.
 TYPED = {"SGLANG_HOST_IP": "sglang_fabric_address", "HOST_IP": "sglang_fabric_address"}
 ADDRESS = "SGLANG_HOST_IP"
+# Mooncake goes over TCP by this variable being set at all.
+FORCED = "MC_FORCE_TCP"
+# Unset, they mean the default class: nothing is missing.
+TRAFFIC_CLASSES = ("MC_IB_TC", "NCCL_IB_TC", "NVSHMEM_IB_TRAFFIC_CLASS", "UCX_IB_TRAFFIC_CLASS")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -51,8 +55,13 @@ def common(stack: str, root: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def engine(instance: Instance, rank: int, stack: EngineStack, cluster: Cluster) -> dict[str, tuple[str, str]]:
-    """Return what the plan derives for one rank."""
+def engine(
+    instance: Instance, rank: int, stack: EngineStack, cluster: Cluster, told: looked.Told | None = None,
+) -> dict[str, tuple[str, str]]:
+    """Return what the plan derives for one rank.
+
+    :param told: what a look at the host has shown.
+    """
     host = instance.hosts[rank]
     address = hosts.kv(cluster, host)
     interface = cluster.hosts[host]["sglang_fabric_interface"]
@@ -70,10 +79,10 @@ def engine(instance: Instance, rank: int, stack: EngineStack, cluster: Cluster) 
     mooncake = instance.mode != "plain" and cluster.variables["sglang_transfer_backend"].startswith("mooncake")
     if mooncake and parsed is not None and parsed.version == 6:
         derived["MC_USE_IPV6"] = ("1", "Mooncake listens on IPv4 unless it is told")
-    derived |= _fabric(cluster.hosts[host], stack)
-    if instance.mode != "plain" and cluster.variables["sglang_transfer_backend"] == "nixl":
-        derived |= _nixl(cluster.hosts[host], stack)
     derived |= stack.environment
+    derived |= _rdma(instance, cluster.hosts[host], cluster, stack, told)
+    if FORCED in derived and looked.wanted(cluster.variables, stack):
+        del derived[FORCED]
     if stack.device == "cpu" and instance.sizes.tp > 1:
         cores = cluster.variables["sglang_cpu_cores"]
         first = instance.gpu[rank]
@@ -88,43 +97,64 @@ def known_devices(row: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(row["sglang_rdma_devices"] or (name for name in mapped if name)))
 
 
+def _rdma(
+    instance: Instance, row: dict[str, Any], cluster: Cluster, stack: EngineStack, told: looked.Told | None,
+) -> dict[str, tuple[str, str]]:
+    """Return what the libraries are told of RDMA."""
+    backend = cluster.variables["sglang_transfer_backend"] if instance.mode != "plain" else ""
+    if not looked.wanted(cluster.variables, stack):
+        off = "sglang_rdma is false"
+        over_tcp = {FORCED: ("1", off)} if backend == "mooncake" and stack.device in looked.GPUS else {}
+        return over_tcp | ({"NCCL_IB_DISABLE": ("1", off)} if stack.device in looked.GPUS and instance.nodes > 1 else {})
+    if told is not None:
+        return told.environment | _gid_index(row, stack, backend)
+    return _fabric(row, stack, backend) | (_nixl(row, stack) if backend == "nixl" else {})
+
+
+def _gid_index(row: dict[str, Any], stack: EngineStack, backend: str) -> dict[str, tuple[str, str]]:
+    """Return the index that the operator gives."""
+    if row["sglang_gid_index"] < 0:
+        return {}
+    names = ["NCCL_IB_GID_INDEX", "MC_GID_INDEX"] if stack.device in looked.GPUS else ["MC_GID_INDEX"] if backend == "mooncake" else []
+    return {name: (str(row["sglang_gid_index"]), "sglang_gid_index, for NCCL and Mooncake alike") for name in names}
+
+
 def _nixl(row: dict[str, Any], stack: EngineStack) -> dict[str, tuple[str, str]]:
     """Return what names RDMA devices to UCX where NIXL does not read the argument."""
     devices, interface = known_devices(row), row["sglang_fabric_interface"]
-    if stack.device not in ("cuda", "rocm") or stack.nixl_devices or not devices or not interface:
+    if stack.nixl_devices or not devices or not interface:
         return {}
     why = f"NIXL of {stack.version} reads no argument for devices; {interface} is for what goes over TCP"
     return {"UCX_NET_DEVICES": (",".join([*(f"{name}:1" for name in devices), interface]), why)}
 
 
-def _fabric(row: dict[str, Any], stack: EngineStack) -> dict[str, tuple[str, str]]:
-    """Return what names RDMA devices and GIDs, as far as the host's are known."""
-    derived: dict[str, tuple[str, str]] = {}
-    if stack.device not in ("cuda", "rocm"):
-        return derived
-    devices = known_devices(row)
-    if devices:
-        derived["NCCL_IB_HCA"] = ("=" + ",".join(devices), "the data devices of the host, matched exactly")
-    if row["sglang_gid_index"] >= 0:
-        for name in ("NCCL_IB_GID_INDEX", "MC_GID_INDEX"):
-            derived[name] = (str(row["sglang_gid_index"]), "sglang_gid_index, for NCCL and Mooncake alike")
-    return derived
+def _fabric(row: dict[str, Any], stack: EngineStack, backend: str) -> dict[str, tuple[str, str]]:
+    """Return what names RDMA devices and GIDs, as far as the variables of the host do."""
+    devices = known_devices(row) if stack.device in looked.GPUS else []
+    named = {"NCCL_IB_HCA": ("=" + ",".join(devices), "the data devices of the host, matched exactly")} if devices else {}
+    return named | _gid_index(row, stack, backend)
 
 
-def unknown(row: dict[str, Any], stack: EngineStack, given: Collection[str]) -> list[dict[str, str]]:
-    """Return what a run could tell only after it has looked at the host.
+def unknown(
+    row: dict[str, Any], stack: EngineStack, given: Collection[str], told: looked.Told | None = None,
+) -> list[dict[str, str]]:
+    """Return what the variables do not tell: of a host that nobody has looked at, or that even a look did not answer.
 
     :param given: arguments and variables that an operator has written.
     """
-    if stack.device not in ("cuda", "rocm"):
-        return []
+    if told is not None:
+        open_rows = [entry for entry in told.unknown if entry["name"] not in given and entry["name"] not in TRAFFIC_CLASSES]
+        return [{"name": entry["name"], "why": f"{entry['unknown']}: {entry['why']}"} for entry in open_rows]
+    gpus = stack.device in looked.GPUS
     why_devices = "the host's RDMA devices are not known: set sglang_rdma_devices, or sglang_rdma_device_map"
     rows = []
     if not row["sglang_rdma_devices"] and not row["sglang_rdma_device_map"]:
-        rows += [{"name": name, "why": why_devices} for name in ("--disaggregation-ib-device", "NCCL_IB_HCA") if name not in given]
+        names = ("--disaggregation-ib-device", "NCCL_IB_HCA") if gpus else ("--disaggregation-ib-device",)
+        rows += [{"name": name, "why": why_devices} for name in names if name not in given]
     if row["sglang_gid_index"] < 0:
         why = "the index of the RoCE v2 GID is not known: set sglang_gid_index"
-        rows += [{"name": name, "why": why} for name in ("NCCL_IB_GID_INDEX", "MC_GID_INDEX") if name not in given]
+        names = ("NCCL_IB_GID_INDEX", "MC_GID_INDEX") if gpus else ("MC_GID_INDEX",)
+        rows += [{"name": name, "why": why} for name in names if name not in given]
     return rows
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses
@@ -38,6 +38,7 @@ class Cluster:
 
     :ivar groups: inventory group name to host names in inventory order.
     :ivar hosts: host name to its host variables.
+    :ivar looks: host name to what was seen on it, of hosts that were looked at.
     """
 
     variables: dict[str, Any]
@@ -46,6 +47,7 @@ class Cluster:
     router: dict[str, Any]
     groups: Mapping[str, list[str]]
     hosts: dict[str, dict[str, Any]]
+    looks: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _not_finite(value: Any, path: str) -> Iterator[str]:
@@ -143,12 +145,23 @@ def clusters(groups: Mapping[str, list[str]], hostvars: Mapping[str, Mapping[str
     return found
 
 
+# A device by name, one of its ports, or a PCI function.
+DEVICE = re.compile(r"(?P<name>[^\s,:=^]+)(:[0-9]{1,3})?|([0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+
+
+def _devices(written: list[Any]) -> dict[str, Any]:
+    """Return the data devices as written, and their names, which only a look at the host tells of PCI addresses."""
+    found = [DEVICE.fullmatch(str(item)) for item in written]
+    names = [match["name"] for match in found if match and match["name"]]
+    return {"rdma_written": written, "sglang_rdma_devices": names if len(names) == len(written) else []}
+
+
 def _check_devices(row: dict[str, Any], findings: Findings, host: str) -> None:
     for index, name in enumerate(row["sglang_rdma_devices"]):
-        if not isinstance(name, str) or not re.fullmatch(r"[^\s,:=^]+", name):
+        if not isinstance(name, str) or not DEVICE.fullmatch(name):
             findings.add(
-                "input.type", f"sglang_rdma_devices[{index}]", f"{name!r} is not the name of a device", "write it without a port: mlx5_0",
-                host,
+                "input.type", f"sglang_rdma_devices[{index}]", f"{name!r} is neither the name of a device nor a PCI address",
+                "write mlx5_0, mlx5_0:1 for one of several ports, or 0000:1a:00.0", host,
             )
     for gpu, names in row["sglang_rdma_device_map"].items():
         if not re.fullmatch(r"[0-9]+", str(gpu)) or not isinstance(names, str) or not names:
@@ -162,6 +175,7 @@ def _host(host: str, hostvars: Mapping[str, Any], findings: Findings) -> dict[st
     row = read_map(_finite({name: hostvars.get(name) for name in HOST}, findings, host), HOST, "", findings, host)
     row["sglang_gpu"] = read_map(row["sglang_gpu"], GPU, "sglang_gpu", findings, host)
     _check_devices(row, findings, host)
+    row |= _devices(row["sglang_rdma_devices"])
     row["ansible_host"] = str(hostvars.get("ansible_host") or host)
     return row | {name: addresses.canonical(row[name]) for name in ADDRESSES}
 

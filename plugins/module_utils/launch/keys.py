@@ -39,6 +39,7 @@ LARGEST_SIZE = 4096
 MOST_GPUS = 64
 LARGEST_GPU_GIB = 1024
 HIGHEST_GID = 255
+HIGHEST_TRAFFIC_CLASS = 255
 # No part of a path leads out of the one before it.
 INSIDE = r"(?!.*/\.\.(/|$))"
 # As Linux names interfaces: at most 15 characters.
@@ -63,6 +64,10 @@ CLUSTER = {
     "sglang_pools": Key(dict),
     "sglang_router": Key(dict, {}),
     "sglang_rails_routed": Key(bool, False),
+    # Unset: as the device of the stack has it.
+    "sglang_rdma": Key(bool, None),
+    "sglang_rdma_cross_rail": Key(bool, None),
+    "sglang_rdma_traffic_class": Key(int, -1, minimum=0, maximum=HIGHEST_TRAFFIC_CLASS),
     "sglang_waive": Key(dict, {}),
 }
 MODEL = {
@@ -136,6 +141,13 @@ HOST = {
     # How far the NICs are from the GPUs, as nvidia-smi topo -m says it.
     "sglang_gpu_nic_path": Key(str, "", ("", "PIX", "PXB", "PHB", "NODE", "SYS")),
     "sglang_gid_index": Key(int, -1, minimum=0, maximum=HIGHEST_GID),
+    # What is known of the data devices beforehand; see module rdma_facts.
+    "sglang_rdma_exclude": Key(list, [], item=str),
+    "sglang_rdma_link_layer": Key(str, "auto", ("auto", "InfiniBand", "Ethernet")),
+    "sglang_rdma_min_rate_gbps": Key(float, None),
+    "sglang_rdma_expected_devices": Key(int, None, minimum=0, maximum=LARGEST_SIZE),
+    "sglang_rdma_expected_rate_gbps": Key(float, None),
+    "sglang_rdma_address_range": Key(str, ""),
 }
 ADDRESSES = (
     "sglang_fabric_address", "sglang_management_address", "sglang_bind_address", "sglang_kv_address", "sglang_dist_init_address",
@@ -144,7 +156,9 @@ ADDRESSES = (
 
 
 def _type_name(kind: type) -> str:
-    return {dict: "a map", list: "a list", int: "a whole number", str: "a text", bool: "true or false"}[kind]
+    return {
+        dict: "a map", list: "a list", int: "a whole number", float: "a number", str: "a text", bool: "true or false",
+    }[kind]
 
 
 def _wanted(key: Key) -> str:
@@ -159,6 +173,8 @@ def _value_problem(key: Key, value: Any) -> str:
         good = isinstance(value, Mapping)
     elif key.type is int:
         good = isinstance(value, int) and not isinstance(value, bool)
+    elif key.type is float:
+        good = isinstance(value, (int, float)) and not isinstance(value, bool)
     elif key.type is list:
         good = isinstance(value, (list, tuple))
     else:

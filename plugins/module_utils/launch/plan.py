@@ -22,6 +22,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import (
     flags,
     hosts,
     inputs,
+    looked,
     ports,
     router,
     stacks,
@@ -56,19 +57,20 @@ def _stack(table: Mapping[str, Any], name: str, variable: str, findings: Finding
 class _Planner:
     """Holds what every part of one cluster's plan needs."""
 
-    def __init__(self, cluster: Cluster, read: Callable[[str], bytes], findings: Findings) -> None:
-        self.cluster = cluster
+    def __init__(self, cluster: Cluster, read: Callable[[str], bytes], facts: Mapping[str, Any], findings: Findings) -> None:
         self.name = cluster.variables["sglang_cluster"]
         self.read = read
         self.findings = findings
         self.engine = _stack(stacks.ENGINES, cluster.variables["sglang_stack"], "sglang_stack", findings)
         self.router_stack = _stack(stacks.ROUTERS, cluster.variables["sglang_router_stack"], "sglang_router_stack", findings)
         findings.stop()
+        self.cluster = cluster = looked.complete(cluster, self.engine, facts, findings)
         self.instances = topology.instances(cluster, findings)
         self.routers = topology.routers(cluster, findings)
         hosts.check(self.instances, self.routers, cluster, findings)
         findings.stop()
         self.ranks: list[Rank] = []
+        self.told: dict[str, list[looked.Told]] = defaultdict(list)
 
     def _instance(self, maker: Ranks, instance: Instance) -> dict[str, Any]:
         folder = maker.folder(instance)
@@ -76,6 +78,8 @@ class _Planner:
         for number in range(instance.nodes):
             rank, row = maker.make(instance, number, folder)
             self.ranks.append(rank)
+            if rank.told is not None:
+                self.told[rank.host].append(rank.told)
             rows.append(row)
         identity = digest([self.engine.name, [[row["host"], row["argv"], row["arguments"], row["environment"],
                                                [[file["path"], file["sha256"]] for file in row["files"]]] for row in rows]])
@@ -142,6 +146,7 @@ class _Planner:
             "addresses": hosts.own(self.cluster, self.instances, host) if ranks else {},
             "fabric_interface": self.cluster.hosts[host]["sglang_fabric_interface"],
             "stacks": sorted({part["stack"] for part in parts}),
+            "rdma": self._rdma(host) if ranks else None,
             "root": self.cluster.variables["sglang_root"],
             "store_stacks": sorted({self.engine.name, self.router_stack.name}),
             "model": self._model() if ranks else None,
@@ -150,6 +155,9 @@ class _Planner:
             "units": sorted(part["unit"] for part in parts),
             "ports": rows,
         }
+
+    def _rdma(self, host: str) -> dict[str, Any] | None:
+        return looked.part(self.cluster, self.engine, host, self.told[host])
 
     def _model(self) -> dict[str, Any]:
         return {name: value for name, value in self.cluster.model.items() if name != "config"}
@@ -196,12 +204,14 @@ def _add(plan: dict[str, Any], part: Mapping[str, Any]) -> None:
 
 def build(
     groups: Mapping[str, list[str]], hostvars: Mapping[str, Mapping[str, Any]], read: Callable[[str], bytes] = _read,
+    facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Compute the plan of an inventory, which may hold several clusters (hosts with different C(sglang_cluster)).
 
     :param groups: group name to host names, in inventory order.
     :param hostvars: host name to its variables.
     :param read: returns the bytes of a file on the controller.
+    :param facts: what C(rdma_facts) found on the hosts that were looked at, by host.
     :raises PlanError: with every rule that the inventory violates.
     """
     plan: dict[str, Any] = {"schema": SCHEMA, "clusters": [], "instances": [], "routers": [], "hosts": {}, "findings": []}
@@ -217,7 +227,7 @@ def build(
             cluster = inputs.read(own, groups, hostvars, findings)
             topology.check_foreign(cluster, known, findings)
             owners.check(cluster, findings)
-            part = _Planner(cluster, read, findings).plan()
+            part = _Planner(cluster, read, facts or {}, findings).plan()
         except PlanError as error:
             wrong += [replace(finding, cluster=name) for finding in findings.all()]
             if error.draft is not None:

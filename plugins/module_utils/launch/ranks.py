@@ -17,6 +17,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import (
     files,
     flags,
     hosts,
+    looked,
     parallel,
     ports,
 )
@@ -33,6 +34,7 @@ class Rank:
 
     :ivar arguments: effective values by dest, without the parser's defaults.
     :ivar written: the variable that holds an argument (by dest) or an environment variable (by name) that the operator wrote.
+    :ivar told: what a look at the host has shown; None where nobody has looked.
     """
 
     instance: Instance
@@ -41,6 +43,7 @@ class Rank:
     arguments: dict[str, Any]
     environment: dict[str, str]
     written: dict[str, str]
+    told: looked.Told | None = None
 
 
 class Ranks:
@@ -72,12 +75,23 @@ class Ranks:
         """Return the files of an instance."""
         return files.merge(self._layers("files", instance), instance.name, self.read, self.findings)
 
-    def _arguments(self, instance: Instance, rank: int, folder: files.Folder) -> tuple[dict[str, Any], dict[str, str], dict[str, Given]]:
+    def _told(self, instance: Instance, host: str, env: dict[str, Given]) -> looked.Told | None:
+        """Return what the rank is told of the data devices of its host."""
+        if host not in self.cluster.looks:
+            return None
+        given = arguments.operator(self.table, self._layers("args", instance, host), Findings())
+        exchange = given["moe_a2a_backend"].value if "moe_a2a_backend" in given else self.stack.arguments.get("moe_a2a_backend")
+        written = {name: None if row.value is None else str(row.value) for name, row in env.items()}
+        return looked.tell(self.cluster, self.stack, instance, host, deepep=str(exchange).startswith("deepep"), written=written)
+
+    def _arguments(
+        self, instance: Instance, rank: int, folder: files.Folder, told: looked.Told | None,
+    ) -> tuple[dict[str, Any], dict[str, str], dict[str, Given]]:
         """Return values and reasons by dest, and what the operator wrote."""
         found = derived.engine(instance, rank, self.cluster)
         if self.stack.version == "0.5.8":
             found |= derived.decode_tp(instance, self.instances)
-        found |= derived.fabric(instance, rank, self.cluster, self.stack)
+        found |= derived.fabric(instance, rank, self.cluster, self.stack, told)
         plan = arguments.by_dest(self.table, derived.version(self.table, found))
         given = arguments.operator(self.table, self._layers("args", instance, instance.hosts[rank]), self.findings)
         stack = arguments.by_dest(self.table, {dest.replace("_", "-"): value for dest, value in self.stack.arguments.items()})
@@ -89,21 +103,24 @@ class Ranks:
         reasons = dict.fromkeys(stack, f"stack {self.stack.name}") | {dest: why for dest, (_value, why) in plan.items()}
         return resolved, reasons | {dest: f"written in {row.variable}" for dest, row in given.items()}, given
 
-    def _environment(self, instance: Instance, rank: int, folder: files.Folder) -> tuple[dict[str, str], dict[str, str], dict[str, Given]]:
-        """Return values and reasons by name, and what the operator wrote."""
-        values: dict[str, tuple[str | None, str]] = {**environment.engine(instance, rank, self.stack, self.cluster)}
-        given = environment.operator(self._layers("env", instance, instance.hosts[rank]), self.findings)
+    def _environment(
+        self, instance: Instance, rank: int, folder: files.Folder, given: dict[str, Given], told: looked.Told | None,
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Return values and reasons by name."""
+        values: dict[str, tuple[str | None, str]] = {**environment.engine(instance, rank, self.stack, self.cluster, told)}
         for name, row in given.items():
             resolved = folder.resolve(row.value, f"environment {name} of {instance.name}", self.findings)
             values[name] = (None if resolved is None else str(resolved), f"written in {row.variable}")
         kept = {name: (value, why) for name, (value, why) in sorted(values.items()) if value is not None}
-        return {name: value for name, (value, _why) in kept.items()}, {name: why for name, (_value, why) in kept.items()}, given
+        return {name: value for name, (value, _why) in kept.items()}, {name: why for name, (_value, why) in kept.items()}
 
     def make(self, instance: Instance, rank: int, folder: files.Folder) -> tuple[Rank, dict[str, Any]]:
         """Return a rank for the contract and for the plan."""
-        values, reasons, given = self._arguments(instance, rank, folder)
-        env, env_reasons, env_given = self._environment(instance, rank, folder)
         host, directory = instance.hosts[rank], files.directory(instance.name)
+        env_given = environment.operator(self._layers("env", instance, host), self.findings)
+        told = self._told(instance, host, env_given)
+        values, reasons, given = self._arguments(instance, rank, folder, told)
+        env, env_reasons = self._environment(instance, rank, folder, env_given, told)
         line, in_file = arguments.split(self.table, values, self.stack.argument_file)
         options = {dest: "--" + self.table.options[dest].name for dest in values}
         named = {options[dest] for dest in given} | set(env_given)
@@ -130,13 +147,17 @@ class Ranks:
             "files": folder.rows,
             "gpus": list(range(instance.gpu[rank], instance.gpu[rank] + instance.gpus_per_host)),
             "reasons": {options[dest]: why for dest, why in reasons.items()} | env_reasons,
-            "unknown": environment.unknown(self.cluster.hosts[host], self.stack, named),
+            "unknown": self._unknown(host, named, told),
             "ports": ports.rank(instance, rank, self.cluster, self.stack),
             "health_url": addresses.url(hosts.reached(self.cluster, host), instance.port) + "/health",
             "registration": self._registration(instance, rank),
         }
         written = {dest: given_row.variable for dest, given_row in {**given, **env_given}.items()}
-        return Rank(instance, rank, host, values, env, written), row
+        return Rank(instance, rank, host, values, env, written, told), row
+
+    def _unknown(self, host: str, named: set[str], told: looked.Told | None) -> list[dict[str, str]]:
+        uses = looked.wanted(self.cluster.variables, self.stack)
+        return environment.unknown(self.cluster.hosts[host], self.stack, named, told) if uses else []
 
     def _registration(self, instance: Instance, rank: int) -> dict[str, Any] | None:
         """Where this host's prefill ranks must be registered, as what, and with which address."""

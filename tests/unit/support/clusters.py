@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import catalogue, plan
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Finding, PlanError
+from ansible_collections.railyard.sglang.tests.unit.support.machines import beside, machine, roce
 
 GONE = object()
 FILES = {"/controller/deepep.json": b'{"num_sms": 24}\n', "/controller/map.pt": b"PK\x03\x04\xff\x00"}
@@ -27,14 +28,15 @@ def read(path: str) -> bytes:
 
 @dataclass
 class Inventory:
-    """Groups and variables by host, as Ansible's magic variables hold them."""
+    """Groups and variables by host, as Ansible's magic variables hold them, and facts of the hosts that were looked at."""
 
     groups: dict[str, list[str]]
     hostvars: dict[str, dict[str, Any]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def plan(self) -> dict[str, Any]:
         """Return the plan."""
-        return plan.build(self.groups, self.hostvars, read)
+        return plan.build(self.groups, self.hostvars, read, self.facts)
 
     def findings(self) -> list[Any]:
         """Return what the plan refuses, or what it warns of."""
@@ -46,13 +48,16 @@ class Inventory:
     def change(self, changes: Mapping[str, Any]) -> Inventory:
         """Return a changed copy.
 
-        :param changes: C(@GROUP) replaces a group's hosts, C(HOST:NAME) one host's variable, C(NAME.KEY) a variable of all hosts;
-            GONE removes.
+        :param changes: C(@GROUP) replaces a group's hosts, C(!HOST) the facts of a host, C(HOST:NAME) one host's variable, C(NAME.KEY)
+            a variable of all hosts; GONE removes.
         """
         changed = copy.deepcopy(self)
         for path, value in changes.items():
             if path.startswith("@"):
                 changed.groups[path[1:]] = value
+                continue
+            if path.startswith("!"):
+                _put(changed.facts, [path[1:]], value)
                 continue
             host, _colon, name = path.rpartition(":")
             for variables in [changed.hostvars[host]] if host else changed.hostvars.values():
@@ -117,6 +122,27 @@ def gpu_cluster(prefill: int = 2, decode: int = 2, nodes: int = 2) -> Inventory:
         "sglang_gid_index": 3,
     }
     return cluster(prefill, decode, nodes, 8 * nodes).change(changes)
+
+
+def rails(number: int, **more: Any) -> dict[str, Any]:
+    """Return the facts of a host with eight GPUs, a 400 Gb/s NIC beside each in a network of its own, and two management ports.
+
+    :param number: last part of its addresses.
+    :param more: what is different about the first NIC.
+    """
+    rows = [roce(name, 3, f"203.0.113.{32 * rail + number}/27") for rail, name in enumerate(DEVICES)]
+    rows[0] |= {key: value for key, value in more.items() if key in rows[0]}
+    rows[0]["ports"][0] |= {key: value for key, value in more.items() if key not in rows[0]}
+    slow = [roce(name, 3, rate=100) for name in ("mlx5_1", "mlx5_2")]
+    return machine([*rows, *slow], beside(*DEVICES), system={"peermem": {"loaded": True}})
+
+
+def looked(prefill: int = 2, decode: int = 2, nodes: int = 2) -> Inventory:
+    """Return the cluster with GPUs, of whose devices the inventory says nothing and the hosts everything."""
+    inventory = gpu_cluster(prefill, decode, nodes).change({"sglang_rdma_devices": GONE, "sglang_gid_index": GONE})
+    hosts = inventory.groups["prefill"] + inventory.groups["decode"]
+    inventory.facts = {host: rails(1 + index) for index, host in enumerate(hosts)}
+    return inventory
 
 
 @dataclass(frozen=True)

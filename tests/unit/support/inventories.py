@@ -18,6 +18,7 @@ from ansible.vars.manager import VariableManager
 from ansible_collections.railyard.sglang.plugins.action.plan import READ, plain
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import plan
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Finding, PlanError
+from ansible_collections.railyard.sglang.tests.unit.support import mi300x
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import Inventory
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,7 +38,9 @@ def _read(name: str, extra: tuple[str, ...]) -> Inventory:
         variables = manager.get_vars(host=host)
         templar = Templar(loader, variables)
         hostvars[str(host)] = {key: plain(templar.template(variables[key])) for key in (*READ, *extra) if key in variables}
-    return Inventory(groups, hostvars)
+    # Of this one a document shows the devices, and the plan takes them from there.
+    facts = {"prefill-0": mi300x.facts(31), "decode-0": mi300x.facts(51)} if name == "mi300x-1p1d" else {}
+    return Inventory(groups, hostvars, facts)
 
 
 def read(name: str, *extra: str) -> Inventory:
@@ -50,7 +53,7 @@ def read(name: str, *extra: str) -> Inventory:
 
 def build(inventory: Inventory) -> dict[str, Any]:
     """Return the plan of an inventory that names no file of the controller."""
-    return plan.build(inventory.groups, inventory.hostvars, lambda path: Path(path).read_bytes())
+    return plan.build(inventory.groups, inventory.hostvars, lambda path: Path(path).read_bytes(), inventory.facts)
 
 
 def findings(name: str, changes: Mapping[str, Any] | None = None) -> list[Finding]:

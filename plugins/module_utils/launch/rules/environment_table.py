@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import environment, variables
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import environment, looked, variables
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.variables import Context, Verdict
@@ -36,10 +36,10 @@ def context(contract: Contract, rank: Rank) -> Context:
     """Return what the process of a rank is and uses."""
     row = contract.cluster.hosts[rank.host]
     devices = row["sglang_rdma_devices"] or row["sglang_rdma_device_map"] or contract.value(rank, "disaggregation-ib-device")
-    gpus = contract.engine.device in ("cuda", "rocm")
+    rdma = looked.wanted(contract.cluster.variables, contract.engine)
     exchange = str(contract.value(rank, "moe-a2a-backend"))
     uses = {
-        "rdma": gpus and (bool(devices) or bool({"NCCL_IB_HCA", "NCCL_IB_GID_INDEX"} & set(rank.environment))),
+        "rdma": rdma and (bool(devices) or bool({"NCCL_IB_HCA", "NCCL_IB_GID_INDEX"} & set(rank.environment))),
         "deepep": exchange.startswith("deepep"),
         "hicache": bool(contract.value(rank, "enable-hierarchical-cache")),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import looked
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.catalogue import NOTE
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.instance import Instance
@@ -25,13 +26,14 @@ USUAL_LEVEL = "PXB"
 
 def check(contract: Contract, findings: Findings) -> None:
     """Judge the RDMA devices of every rank."""
-    if contract.engine.device not in ("cuda", "rocm"):
+    if not looked.wanted(contract.cluster.variables, contract.engine):
         return
     for instance in contract.instances:
         _same_number(contract, instance, findings)
     for rank in contract.ranks:
         _collectives(contract, rank, findings)
-        _distance(contract, rank, findings)
+        if rank.told is None:
+            _distance(contract, rank, findings)
         _cross_nic(contract, rank, findings)
         if rank.instance.mode == "plain":
             continue
@@ -143,7 +145,7 @@ def _unknown(contract: Contract, rank: Rank, variable: str, used: Collection[str
 
 
 def _one_for_all(contract: Contract, rank: Rank, variable: str, used: list[str], findings: Findings) -> None:
-    count = len(_gpus(rank))
+    count = len(_gpus(rank)) if contract.engine.device in looked.GPUS else 1
     others = [name for name in _known(contract, rank) if name not in used]
     only_one = contract.cluster.hosts[rank.host]["sglang_rdma_devices"] == used
     if len(used) == 1 and count > 1 and not only_one:
@@ -194,6 +196,8 @@ def _same_number(contract: Contract, instance: Instance, findings: Findings) -> 
     counts = {}
     for host in instance.hosts:
         row = contract.cluster.hosts[host]
+        if row["rdma_written"] and not row["sglang_rdma_devices"]:
+            continue  # PCI addresses, of a host that nobody has looked at.
         mapped = {name for text in row["sglang_rdma_device_map"].values() for name in _listed(text)}
         counts[host] = len(row["sglang_rdma_devices"] or mapped)
     if len(set(counts.values())) > 1:

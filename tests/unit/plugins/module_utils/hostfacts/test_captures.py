@@ -81,7 +81,7 @@ def test_a_file_made_for_a_guest_tells_no_place() -> None:
     found = select(facts)
     assert len(found["data_devices"]) == 8
     assert (found["ambiguous"], found["gpu_map"]) == (None, {})
-    assert found["gpu_map_ambiguous"]["variable"] == "sglang_rdma_gpu_map"
+    assert found["gpu_map_ambiguous"]["variable"] == "sglang_rdma_device_map"
 
 
 @pytest.mark.parametrize("rate", [200, 400])

@@ -106,7 +106,7 @@ def test_a_guest_has_data_devices_and_no_map() -> None:
     assert found["data_devices"] == EIGHT
     assert found["ambiguous"] is None
     assert found["gpu_map"] == {}
-    assert found["gpu_map_ambiguous"]["variable"] == "sglang_rdma_gpu_map"
+    assert found["gpu_map_ambiguous"]["variable"] == "sglang_rdma_device_map"
     told = select(machine(RAILS, blind(8), "UNKNOWN"), Options(gpu_map={gpu: f"mlx5_{7 - gpu}" for gpu in range(8)}))
     assert (told["problems"], told["gpu_map_ambiguous"], told["gpu_map"]["0"]) == ([], None, ["mlx5_7"])
 

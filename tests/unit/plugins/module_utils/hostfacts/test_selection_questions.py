@@ -25,7 +25,7 @@ from ansible_collections.railyard.sglang.tests.unit.support.machines import (
     several,
 )
 
-INCLUDE = "sglang_rdma_include"
+INCLUDE = "sglang_rdma_devices"
 
 # Machines that can be read in several ways: facts, text of the question, its variable.
 Open = tuple[dict[str, Any], str, str]
@@ -181,7 +181,7 @@ def test_a_list_names_pci_addresses_and_devices_that_are_down() -> None:
     assert found["missing"] == ["mlx5_1:1"]
     assert select(machine([nic("a"), nic("b", state="DOWN", card=BLUEFIELD3)]), Options(include=["a", "b"]))["missing"] == ["b:1"]
     assert found["problems"] == [
-        "sglang_rdma_include: 0001:1a:00.0 is DOWN, not ACTIVE", "sglang_rdma_include: smi0 is the management device of a multi-plane card",
+        "sglang_rdma_devices: 0001:1a:00.0 is DOWN, not ACTIVE", "sglang_rdma_devices: smi0 is the management device of a multi-plane card",
     ]
 
 

@@ -141,11 +141,11 @@ REFUSALS = {
     "a host whose NICs are not named": Refusal(
         "rdma.devices-differ", {"d1:sglang_rdma_devices": GONE}, "sglang_rdma_devices", "(d0 8, d1 none)", host="d1"
     ),
-    "a device with a port": Refusal(
-        "input.type", {"p1:sglang_rdma_devices": ["mlx5_0:1"]}, "sglang_rdma_devices[0]", "'mlx5_0:1'", "mlx5_0", "p1"
+    "a device with no port's number": Refusal(
+        "input.type", {"p1:sglang_rdma_devices": ["mlx5_0:a"]}, "sglang_rdma_devices[0]", "'mlx5_0:a'", "mlx5_0:1", "p1"
     ),
     "a device that is no text": Refusal(
-        "input.type", {"p1:sglang_rdma_devices": [0]}, "sglang_rdma_devices[0]", "0 is not the name", host="p1"
+        "input.type", {"p1:sglang_rdma_devices": [0]}, "sglang_rdma_devices[0]", "0 is neither the name of a device", host="p1"
     ),
     "a map of names by a host": Refusal(
         "input.type", {f"p1:{MAP}": {"gpu0": "mlx5_0"}}, f"{MAP}.gpu0", "is not the number of a GPU", host="p1"

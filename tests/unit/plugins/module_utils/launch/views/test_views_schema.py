@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import plan as planning
-from ansible_collections.railyard.sglang.tests.unit.support.clusters import Inventory, cluster, gpu_cluster
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import Inventory, cluster, gpu_cluster, looked
 
 PATH = Path(__file__).resolve().parents[6] / "docs/plan.schema.json"
 SCHEMA = json.loads(PATH.read_text(encoding="utf-8"))
@@ -29,6 +29,7 @@ PLANS: dict[str, Inventory] = {
     "single hosts": cluster(2, 2, 1, 1),
     "GPUs": gpu_cluster(),
     "unknown values": gpu_cluster().change({"sglang_rdma_devices": []}),
+    "hosts that were looked at": looked(),
     "files": cluster().change(FILES),
     "written workers": cluster().change({"sglang_router.workers": WORKERS}),
     "DP attention": gpu_cluster().change({"sglang_pools.prefill.dp": 4, "sglang_pools.prefill.dp_attention": True}),
