@@ -43,6 +43,12 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def gathered(hostvars: Mapping[str, Mapping[str, Any]], hosts: Sequence[str]) -> dict[str, Any]:
+    """Return the facts of the hosts that C(rdma_facts) has looked at in this run, or that a fact cache remembers."""
+    seen = {host: (hostvars[host].get("ansible_facts") or {}).get("rdma") for host in hosts}
+    return {host: plain(facts) for host, facts in seen.items() if facts}
+
+
 def saved(directory: pathlib.Path, hosts: Sequence[str]) -> dict[str, Any]:
     """Return the facts that playbooks/facts.yml has written down.
 
@@ -159,10 +165,7 @@ class ActionModule(ActionBase):
         """Return the facts of the hosts that were looked at, in this run or before it."""
         if options["facts_directory"]:
             return saved(pathlib.Path(options["facts_directory"]), hosts)
-        if not options["looked"]:
-            return {}
-        seen = {host: (task_vars["hostvars"][host].get("ansible_facts") or {}).get("rdma") for host in hosts}
-        return {host: plain(facts) for host, facts in seen.items() if facts}
+        return gathered(task_vars["hostvars"], hosts) if options["looked"] else {}
 
     def _reader(self, task_vars: dict[str, Any]) -> Any:
         base = pathlib.Path(str(task_vars.get("inventory_dir") or self._loader.get_basedir()))

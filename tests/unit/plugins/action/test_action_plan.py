@@ -71,3 +71,31 @@ def test_content_that_cannot_be_read(tmp_path: Path, path: str) -> None:
     with pytest.raises(OSError, match=r".") as caught:
         plan.content(tmp_path, path)
     assert path.split("\0", maxsplit=1)[0] in str(caught.value)
+
+
+def test_facts_of_this_run() -> None:
+    seen = Origin(description="module").tag({"rdma": {"present": True}})
+    hostvars: dict[str, Any] = {"p0": {"ansible_facts": seen}, "p1": {"ansible_facts": {}}, "p2": {}}
+    found = plan.gathered(hostvars, ["p0", "p1", "p2"])
+    assert found == {"p0": {"present": True}}
+    assert native_type_name(found["p0"]) == "dict"
+
+
+def test_facts_of_files(tmp_path: Path) -> None:
+    (tmp_path / "p0.json").write_text('{"present": true}', encoding="utf-8")
+    (tmp_path / "other.json").write_text("[", encoding="utf-8")
+    assert plan.saved(tmp_path, ["p0", "p1"]) == {"p0": {"present": True}}
+
+
+@pytest.mark.parametrize(
+    ("content", "host", "text"), [("[", "p1", "p1.json: Expecting value"), (None, "", "has facts of no host of this inventory")]
+)
+def test_facts_of_files_that_cannot_be_used(content: str | None, host: str, text: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "p1.json").write_text(content, encoding="utf-8")
+    with pytest.raises(PlanError) as error:
+        plan.saved(tmp_path, ["p1"])
+    (found,) = error.value.findings
+    assert (found.rule, found.variable, found.host) == ("facts.form", "plan_facts", host)
+    assert text in found.text
+    assert "playbooks/facts.yml" in found.fix
