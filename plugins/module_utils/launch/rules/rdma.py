@@ -196,8 +196,8 @@ def _same_number(contract: Contract, instance: Instance, findings: Findings) -> 
     counts = {}
     for host in instance.hosts:
         row = contract.cluster.hosts[host]
-        if row["rdma_written"] and not row["sglang_rdma_devices"]:
-            continue  # PCI addresses, of a host that nobody has looked at.
+        if host not in contract.cluster.looks and (contract.cluster.looks or row["rdma_written"]) and not row["sglang_rdma_devices"]:
+            continue  # Not known of a host that nobody has looked at: left out by --limit, or described by PCI addresses.
         mapped = {name for text in row["sglang_rdma_device_map"].values() for name in _listed(text)}
         counts[host] = len(row["sglang_rdma_devices"] or mapped)
     if len(set(counts.values())) > 1:
