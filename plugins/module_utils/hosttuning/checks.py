@@ -78,7 +78,8 @@ def traffic(wanted: Wanted, link_layer: str) -> List[str]:
         found.append("rdma_priority: there is no rdma_traffic_class that it would be the priority of. Fix: set both or neither")
     if wanted.trust == "pcp" and priority is not None:
         found.append("rdma_priority: with rdma_trust pcp the VLAN tag tells the priority. Fix: rdma_trust: dscp, or leave it out")
-    if pfc is not None and wanted.dscp is not None and wanted.trust != "pcp":
+    # An empty list is a choice: a fabric without pauses, with congestion control alone.
+    if pfc and wanted.dscp is not None and wanted.trust != "pcp":
         actual = wanted.dscp >> 3 if priority is None else priority
         if actual not in pfc:
             found.append(

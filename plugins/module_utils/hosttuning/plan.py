@@ -85,7 +85,7 @@ def _commands(wanted: Wanted, seen: Seen) -> Dict[Port, List[str]]:
 def _directories(steps: Sequence[Step], seen: Seen, record: Record) -> Tuple[List[str], List[str]]:
     """Return the directories that are ours, those that are about to be made among them, and those that may go."""
     ours = set(record.get("directories", []))
-    needed = {files.STATE, *(path for path in seen.files), *(link for link in seen.links)}
+    needed = {*seen.files, *seen.links}
     needed |= {step.what for step in steps if step.after}
     needed -= {step.what for step in steps if not step.after}
     held = above(path for path in needed if path.startswith("/"))

@@ -80,12 +80,9 @@ class Tree:
         """Return where a link leads, None where there is no link."""
         return os.readlink(self.real(path)) if os.path.islink(self.real(path)) else None
 
-    def _settle(self, directory: str) -> None:
-        handle = os.open(self.real(directory) or "/", os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    def settle(self, handle: int) -> None:
+        """Wait until a file or a directory is on the disk."""
+        os.fsync(handle)
 
     def make(self, directory: str) -> None:
         """Make a directory and what is above it."""
@@ -103,11 +100,15 @@ class Tree:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            self.settle(stream.fileno())
         os.chmod(beside, mode)
         self._label(beside, path)
         os.rename(beside, self.real(path))
-        self._settle(os.path.dirname(path))
+        handle = os.open(self.real(os.path.dirname(path)), os.O_RDONLY)
+        try:
+            self.settle(handle)
+        finally:
+            os.close(handle)
 
     def put(self, path: str, content: bytes) -> None:
         """Write into a file of the kernel."""
