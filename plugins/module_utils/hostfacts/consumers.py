@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import nvshmem
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import mooncake, nvshmem
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.candidates import VARIABLES
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.nvshmem import Row, row, unknown
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.ports import (
@@ -111,6 +111,12 @@ def _ib_device(ports: List[Port], selection: Dict[str, Any], context: Context) -
     return row(IB_DEVICE, value, f"the nearest NIC of every GPU: {why}; keys are the GPUs that the process sees")
 
 
+def _per_process(selection: Dict[str, Any], context: Context) -> int:
+    """Return how many data devices a process uses at most: those of its GPU, or all where there is no GPU to tell."""
+    shares = [len(names) for names in selection["gpu_map"].values()] if context.device != "cpu" else []
+    return max(shares, default=len(selection["data_devices"]))
+
+
 def _gid(ports: List[Port], selection: Dict[str, Any], context: Context) -> List[Row]:
     """Return one index for all devices where they agree, else the range to look in."""
     indexes = {port.label: selection["gid_indexes"][port.key] for port in ports}
@@ -199,6 +205,9 @@ def derive(facts: Dict[str, Any], selection: Dict[str, Any], context: Context) -
     if all(port.layer == UNSPECIFIED for port in ports):
         why = "EFA has no queue pairs that Mooncake's RDMA transport can use; NCCL reaches it by a plugin, without NCCL_IB_HCA"
         return [*rows, row("MOONCAKE_PROTOCOL", "efa", why), *sockets]
+    if context.backend == "mooncake":
+        rows += mooncake.port_number(ports)
+        rows += mooncake.transport(_per_process(selection, context), own_subnets(ports, context), context.cross_rail)
     if context.device != "cpu":
         value = "=" + ",".join(port.key for port in ports)
         rows.append(row("NCCL_IB_HCA", value, f"{selection['reasons'][0]}; without = a name is a prefix, mlx5_1 also mlx5_10"))

@@ -148,10 +148,13 @@ def tell(
     values = {entry["name"]: (entry["value"], entry["why"]) for entry in rows if "value" in entry}
     device = values.pop(consumers.IB_DEVICE, None)
     verdict: Mapping[str, Any] = {}
+    own = {name: value for name, value in written.items() if value is not None}
     if backend != "none":
-        own = {name: value for name, value in written.items() if value is not None}
         verdict = registration.judge(facts, backend, stack.device, stack.mooncake or None, own)
         values |= {name: (value, verdict["why"]) for name, value in verdict["environment"].items()}
+    if "MC_FORCE_TCP" in own:
+        # It would win over the operator's word.
+        values.pop("MC_FORCE_HCA", None)
     unknown = tuple(entry for entry in rows if "value" not in entry)
     merged = {**{name: value for name, (value, _why) in values.items()}, **written}
     effective = {name: value for name, value in merged.items() if value is not None}

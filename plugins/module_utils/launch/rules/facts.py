@@ -18,6 +18,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import
 
 DEVICES = "sglang_rdma_devices"
 VARIABLE = re.compile(r"\bsglang_[a-z_]+\b")
+AFFINITY = "MC_ENABLE_DEST_DEVICE_AFFINITY"
 NO_GID = "no RoCE v2 GID"
 
 
@@ -29,6 +30,7 @@ def check(contract: Contract, findings: Findings) -> None:
         if look is not None:
             _devices(host, look, findings)
             _gid_index(host, look, contract.cluster.hosts[host]["sglang_gid_index"], findings)
+    _rail_names(contract, findings)
     for rank in contract.ranks:
         if rank.told is not None:
             _unanswered(contract, rank, findings)
@@ -80,6 +82,22 @@ def _gid_index(host: str, look: Look, written: int, findings: Findings) -> None:
             "facts.gid-index", "sglang_gid_index", f"{written} is not the RoCE v2 GID of the port's own address ({shown})",
             "leave it out: the plan takes what the host shows", host,
         )
+
+
+def _rail_names(contract: Contract, findings: Findings) -> None:
+    """Compare the names of the rails where a NIC talks to the one of its own name only."""
+    bound = [rank.host for rank in contract.ranks if rank.told is not None and AFFINITY in rank.environment]
+    rails = {host: [row["device"] for row in contract.cluster.looks[host].selection["rails"]] for host in bound}
+    first = next(iter(rails), "")
+    for host, names in rails.items():
+        apart = [index for index, (own, other) in enumerate(zip(names, rails[first])) if own != other]
+        if apart:
+            rail = apart[0]
+            findings.add(
+                "facts.rail-names", DEVICES, f"rail {rail} is {names[rail]} here and {rails[first][rail]} on {first}, and {AFFINITY} is set",
+                "name the RDMA devices alike (udev), give each GPU one device (sglang_rdma_device_map), or, where rails reach each other, "
+                "set sglang_rdma_cross_rail: true", host,
+            )
 
 
 def _unanswered(contract: Contract, rank: Rank, findings: Findings) -> None:

@@ -56,6 +56,13 @@ def rows(facts: dict[str, Any], context: Context, **options: Any) -> dict[str, d
 # Machine, what differs from Mooncake on two hosts, name, value (None: no row) or the question it waits for.
 VALUES: list[tuple[dict[str, Any], dict[str, Any], str, str | None]] = [
     (RAILS, {}, "--disaggregation-ib-device", PER_GPU),
+    (RAILS, {}, "MC_FORCE_HCA", "1"),
+    (RAILS, {"backend": "nixl"}, "MC_FORCE_HCA", None),
+    (EFA, {}, "MC_FORCE_HCA", None),
+    (RAILS, {}, "MC_ENABLE_DEST_DEVICE_AFFINITY", None),
+    (RAILS, {"device": "cpu"}, "MC_ENABLE_DEST_DEVICE_AFFINITY", "1"),
+    (RAILS, {"device": "cpu", "cross_rail": True}, "MC_ENABLE_DEST_DEVICE_AFFINITY", None),
+    (FLAT, {"device": "cpu"}, "MC_ENABLE_DEST_DEVICE_AFFINITY", None),
     (RAILS, {"engine_version": "0.5.23"}, "--disaggregation-ib-device", PER_GPU),
     (RAILS, {"engine_version": "0.6.0"}, "--disaggregation-ib-device", PER_GPU),
     (UNADDRESSED, {}, "--disaggregation-ib-device", PER_GPU),

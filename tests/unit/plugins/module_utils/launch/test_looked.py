@@ -88,6 +88,10 @@ def test_one_network_needs_no_map() -> None:
         ({}, "WITH_NVIDIA_PEERMEM", None),
         ({"sglang_stack": "sglang-0.5.23-cu13", "sglang_router_stack": "smg-1.13.0"}, "WITH_NVIDIA_PEERMEM", "1"),
         ({"sglang_transfer_backend": "nixl"}, "UCX_NET_DEVICES", ",".join(f"{name}:1" for name in DEVICES) + ",fab0"),
+        ({}, "MC_FORCE_HCA", "1"),
+        ({"sglang_env.MC_FORCE_HCA": None}, "MC_FORCE_HCA", None),
+        ({"sglang_env.MC_FORCE_TCP": "1"}, "MC_FORCE_HCA", None),
+        ({}, "MC_ENABLE_DEST_DEVICE_AFFINITY", None),
         ({"sglang_rdma": False}, "MC_FORCE_TCP", "1"),
         ({"sglang_rdma": False}, "NCCL_IB_DISABLE", "1"),
         ({"sglang_rdma": False}, "NCCL_IB_HCA", None),
@@ -142,6 +146,7 @@ def test_cpus_with_rdma() -> None:
     assert device(found) == "mlx5_0,mlx5_1"
     assert found["environment"]["MC_GID_INDEX"] == "1"
     assert not [name for name in found["environment"] if name.startswith("NCCL_")]
+    assert {"MC_FORCE_HCA", "MC_ENABLE_DEST_DEVICE_AFFINITY"} <= set(found["environment"])
     assert found["unknown"] == []
 
 

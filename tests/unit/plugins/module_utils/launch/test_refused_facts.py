@@ -96,6 +96,14 @@ REFUSALS = {
         "facts.nccl", {"sglang_rdma_cross_rail": False, "sglang_env.NCCL_CROSS_NIC": "1"}, "sglang_env.NCCL_CROSS_NIC",
         "do not reach each other", "set NCCL_CROSS_NIC=0", "d0",
     ),
+    "rails of other names, several for each GPU": Refusal(
+        "facts.rail-names",
+        {f"!{host}": machine(
+            [roce(f"{'ro' if host == 'd1' else 'mlx'}5_{rail}", 3, f"203.0.113.{32 * rail + number}/27") for rail in range(8)],
+            {gpu: {f"{'ro' if host == 'd1' else 'mlx'}5_{rail}": "PIX" for rail in (2 * gpu, 2 * gpu + 1)} for gpu in range(4)}, system=PEERMEM,
+        ) for number, host in enumerate(("p0", "p1", "d0", "d1"), 1)},
+        WRITTEN, "rail 0 is ro5_0 here and mlx5_0 on p0", "name the RDMA devices alike", "d1",
+    ),
     "no traffic class": Refusal(
         "facts.traffic-class", {}, "sglang_rdma_traffic_class", "lossless class of the switches", "waive"
     ),
