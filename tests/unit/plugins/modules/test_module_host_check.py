@@ -1,19 +1,23 @@
 # Copyright: (c) 2026, railyard.sglang contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module host_check on this machine."""
+"""The module host_check on this machine, and on trees of our own."""
 
 from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.modules import host_check
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import World, cpu_world, gpu_world
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster
 from ansible_collections.railyard.sglang.tests.unit.support.modules import run
+
+REASON = "measured, and fast enough for us"
 
 
 def slice_of(address: str, port: int) -> dict[str, Any]:
@@ -42,4 +46,61 @@ def test_an_address_that_this_machine_does_not_have() -> None:
     result = run(host_check.main, {"plan": slice_of("192.0.2.77", 1)})
     (wrong,) = [row for row in result["problems"] if row["rule"] == "preflight.address"]
     assert "192.0.2.77; the host has lo 127.0.0.1" in wrong["text"] or "lo 127.0.0.1" in wrong["text"]
+    assert wrong["failures"] == ["D04", "D08"]
     assert result["addresses"]["127.0.0.1"] == "lo"
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Return a good host of GPUs whose programs answer to the module."""
+    world = gpu_world(tmp_path)
+    monkeypatch.setattr(host_check, "run", world.run)
+    return world
+
+
+def test_a_good_host(given: World) -> None:
+    result = run(host_check.main, {"plan": given.plan, "root": str(given.host.root)})
+    assert not result.get("failed"), result["msg"]
+    assert (result["problems"], result["findings"]) == ([], [])
+    assert result["summary"] == "40 ok, 2 n/a"
+    assert len(result["table"]) == len(result["checks"]) + 2
+    assert "warnings" not in result
+
+
+def test_all_errors_at_once_and_warnings_beside_them(given: World) -> None:
+    given.host.file("/sys/class/infiniband/mlx5_2/ports/1/state", "1: DOWN")
+    given.host.file("/etc/systemd/system/service.d/l.conf", "[Service]\nLimitMEMLOCK=8M\n")
+    given.host.file("/sys/class/net/ens4np0/mtu", "1500")
+    given.gpus[3]["mig"] = "Enabled"
+    result = run(host_check.main, {"plan": given.plan, "root": str(given.host.root)})
+    assert result["failed"]
+    assert [row["rule"] for row in result["problems"]] == ["preflight.gpu-mig", "preflight.rdma-device", "preflight.memlock"]
+    assert len(result["msg"].splitlines()) == 4
+    assert "[rule preflight.rdma-device, D14 D17 D18] Fix: look at cable" in result["msg"]
+    (warning,) = result["warnings"]
+    assert "p0: mlx5_4:1 sends packets of 1024 bytes" in str(warning)
+    assert {row["severity"] for row in result["findings"]} == {"error", "warning"}
+
+
+def test_waived(given: World) -> None:
+    given.host.file("/sys/class/infiniband/mlx5_2/ports/1/state", "1: DOWN")
+    waive = {"preflight.rdma-device": REASON, "port.range": "a rule of the plan"}
+    result = run(host_check.main, {"plan": given.plan, "root": str(given.host.root), "waive": waive})
+    assert not result.get("failed"), result["msg"]
+    (row,) = result["findings"]
+    assert (row["severity"], row["text"]) == ("waived", f"mlx5_2:1 (ens2np0) is DOWN, not ACTIVE (waived: {REASON})")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"waive": {"preflight.rdma": REASON}}, "preflight_waive: preflight.rdma is not a rule of the host checks. Fix: name a rule of docs"),
+        ({"waive": {"preflight.rdma-gid": "no"}}, "preflight_waive: preflight.rdma-gid has no reason"),
+        ({"root": "/no/such/directory"}, "root: there is no directory /no/such/directory"),
+        ({"show": "some"}, "value of show must be one of: findings, all, none"),
+    ],
+)
+def test_wrong_parameters(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
+    result = run(host_check.main, {"plan": cpu_world(tmp_path).plan, "root": str(tmp_path), **arguments})
+    assert result["failed"]
+    assert message in result["msg"]

@@ -1,84 +1,114 @@
 # Copyright: (c) 2026, railyard.sglang contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host against its slice of the plan, each rule broken and kept."""
+"""Every rule of the host checks broken, kept, unknown and not needed."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck import rules
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.facts import Host, Listener
-from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck import look
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, NEEDLESS, NOTE, OK, STATES, UNKNOWN, WARNING
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rules import RULES
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck import world as worlds
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_gpus import GPUS
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_host import HOST
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_rdma import RDMA
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_software import SOFTWARE
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.changes import Case
 
-PLAN = cluster().plan()["hosts"]
-GOOD = Host(
-    addresses={"127.0.0.1": "lo", "203.0.113.10": "fab0", "198.51.100.10": "mgmt0", "198.51.100.210": "mgmt0"},
-    listeners=[Listener(22, 1, "sshd", "ssh.service")],
-    systemd=True,
-    shm_bytes=1 << 30,
-)
-MINE = Listener(30000, 7, "sglang", "sglang-prefill-0.service")
-LOCAL = Listener(30000, 9, "nginx", address="127.0.0.1")
-
-# Each rule: the host that breaks it, what the finding says, the host that keeps it.
-Case = tuple[dict[str, Any], str, dict[str, Any]]
-REFUSALS: dict[str, list[Case]] = {
-    "preflight.address": [({"addresses": {"198.51.100.10": "mgmt0"}}, "203.0.113.10; the host has mgmt0 198.51.100.10", {})],
-    "preflight.interface": [({"addresses": {"203.0.113.10": "eth9"}}, "203.0.113.10 is on eth9, not on fab0", {})],
-    "preflight.port-taken": [
-        ({"listeners": [Listener(30000, 7, "nginx", "nginx.service")]}, "is held by nginx (pid 7, nginx.service)", {"listeners": [MINE]}),
-        ({"listeners": [replace(MINE, port=8998, unit="sglang-old-0.service")]}, "port 8998, planned for KV bootstrap", {"listeners": []}),
-        (
-            {"listeners": [replace(MINE, unit="sglang-old-0.service")], "own_units": ["sglang-older-0.service"]},
-            "sglang-old-0.service",
-            {"listeners": [replace(MINE, unit="sglang-old-0.service")], "own_units": ["sglang-old-0.service"]},
-        ),
-        ({"listeners": [Listener(5000)]}, "a process (pid 0)", {"listeners": [Listener(5001)]}),
-        ({"listeners": [MINE, Listener(30000, 9, "nginx")]}, "nginx (pid 9)", {"listeners": [MINE, LOCAL]}),
-        ({"listeners": [Listener(5000, 9, "nginx", address="127.0.0.1")]}, "nginx (pid 9)", {"listeners": []}),
-    ],
-    "preflight.port-ephemeral": [
-        ({"ephemeral": (20000, 60999)}, "port 30000 (API) lies in this host's ephemeral range", {"ephemeral": (30001, 60999)}),
-        ({"ephemeral": (5000, 5000)}, "port 5000 (rendezvous)", {"ephemeral": (5000, 5000), "reserved": "4000-4999,5000"}),
-    ],
-    "preflight.ipv6": [({"ipv6_disabled": True}, "ipv6.disable=1", {"ipv6_disabled": False})],
-    "preflight.systemd": [({"systemd": False}, "systemd does not run this host", {})],
-    "preflight.shm": [({"shm_bytes": (64 << 20) - 1}, "/dev/shm has 63 MiB free", {"shm_bytes": 64 << 20})],
-    "preflight.proxy": [({"proxies": {"http_proxy": "http://192.0.2.1:3128"}}, "http_proxy", {"proxies": {}})],
+CASES = {"preflight." + name: rows for table in (HOST, GPUS, RDMA, SOFTWARE) for name, rows in table.items()}
+ROWS = [(rule, case) for rule, cases in CASES.items() for case in cases]
+# Where a violation cannot be a file: the free space of a file system, a fault of a check.
+ELSEWHERE = {"preflight.shm", "preflight.internal"}
+# Absence of what they look for is an answer: they are never unknown.
+SURE = {
+    "systemd", "address", "interface", "memlock", "python-path", "site-packages", "library-path", "preload", "nccl-file", "internal",
 }
-CASES = [(rule, *case) for rule, cases in REFUSALS.items() for case in cases]
+ALWAYS = {"systemd", "internal"}
 
 
-@pytest.mark.parametrize(("rule", "broken", "text", "kept"), CASES, ids=[f"{rule}-{index}" for index, (rule, *_rest) in enumerate(CASES)])
-def test_rule(rule: str, broken: dict[str, Any], text: str, kept: dict[str, Any]) -> None:
-    rows = rules.check(PLAN["p0"], replace(GOOD, **broken))
-    assert {row["rule"] for row in rows} == {rule}
-    assert any(text in row["text"] for row in rows), rows
-    assert all(row["fix"] for row in rows)
-    assert rules.check(PLAN["p0"], replace(GOOD, **kept)) == []
+@pytest.mark.parametrize(("rule", "case"), ROWS, ids=[f"{rule[10:]}-{index}-{case.state}" for index, (rule, case) in enumerate(ROWS)])
+def test_rule(rule: str, case: Case, tmp_path: Path) -> None:
+    world = case.make(tmp_path)
+    case.change(world)
+    everything = world.rows()
+    rows = [row for row in everything if row.rule == rule]
+    found = [row for row in rows if row.state == case.state and case.text in row.text]
+    assert found, rows
+    assert min(STATES.index(row.state) for row in rows) == STATES.index(case.state), rows
+    for row in found:
+        if case.state in (ERROR, WARNING, NOTE):
+            assert all((row.text, row.fix, row.found)), row
+    internal = [row for row in everything if row.rule == "preflight.internal"]
+    assert [row.state for row in internal] == [OK], internal
 
 
-@pytest.mark.parametrize("rule", ["preflight.ipv6", "preflight.shm"])
-def test_what_a_router_s_host_does_not_need(rule: str) -> None:
-    assert rules.check(PLAN["r0"], replace(GOOD, **REFUSALS[rule][0][0])) == []
+@pytest.mark.parametrize(
+    ("make", "state"),
+    [
+        (worlds.cpu_world, {OK, NEEDLESS}), (worlds.router_world, {OK, NEEDLESS}), (worlds.gpu_world, {OK, NEEDLESS}),
+        (worlds.amd_world, {OK, NEEDLESS, UNKNOWN}),
+    ],
+)
+def test_a_good_host(make: Callable[[Path], worlds.World], state: set[str], tmp_path: Path) -> None:
+    rows = make(tmp_path).rows()
+    assert {row.state for row in rows} == state
+    assert [rule for rule in RULES if rule not in {row.rule for row in rows}] == []
+    assert [row.rule for row in rows] == sorted((row.rule for row in rows), key=list(RULES).index)
 
 
-def test_a_router_s_host() -> None:
-    rows = rules.check(PLAN["r0"], replace(GOOD, addresses={}, listeners=[Listener(8000, 9, "haproxy", "haproxy.service")]))
-    assert [row["rule"] for row in rows] == ["preflight.address", "preflight.port-taken"]
-    assert "the planned address 198.51.100.210; the host has none" in rows[0]["text"]
-    assert rows[1]["variable"] == "sglang_router.port"
+def test_a_host_of_cpu_ranks_is_asked_nothing_about_gpus(tmp_path: Path) -> None:
+    world = worlds.cpu_world(tmp_path)
+    asked: list[str] = []
+
+    def run(words: list[str]) -> tuple[int, str, str]:
+        asked.append(words[0])
+        return worlds.World.run(world, words)
+
+    context = world.context()
+    context.run = run
+    assert look.summary(look.rows(context)) == "14 ok, 28 n/a"
+    assert asked == ["systemctl"]
 
 
-def test_without_tcp_transport_ipv6_may_be_off() -> None:
-    plan = cluster().change({"sglang_env": {"MC_FORCE_TCP": None}}).plan()["hosts"]["p0"]
-    assert rules.check(plan, replace(GOOD, ipv6_disabled=True)) == []
+def test_every_rule_is_broken_kept_unknown_and_not_needed() -> None:
+    for rule, row in RULES.items():
+        states = {case.state for case in CASES.get(rule, [])}
+        name = rule[len("preflight.") :]
+        assert rule in ELSEWHERE or row.severity in states, rule
+        assert name in SURE or UNKNOWN in states, rule
+        assert name in ALWAYS or NEEDLESS in states, rule
 
 
-def test_everything_is_reported_at_once() -> None:
-    rows = rules.check(PLAN["p0"], Host())
-    assert {row["rule"] for row in rows} == {"preflight.systemd", "preflight.address", "preflight.shm"}
+@pytest.mark.parametrize(("make", "mib"), [(worlds.cpu_world, 64), (worlds.gpu_world, 1024)])
+def test_shared_memory(make: Callable[[Path], worlds.World], mib: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make(tmp_path)
+    for free, state in ((mib, OK), (mib - 1, ERROR)):
+        monkeypatch.setattr(os, "statvfs", lambda path, free=free: SimpleNamespace(f_bavail=free << 8, f_frsize=4096))
+        (row,) = [row for row in world.rows() if row.rule == "preflight.shm"]
+        assert row.state == state
+    assert row.text == f"/dev/shm has {mib - 1} MiB free, the ranks need {mib}"
+
+
+def test_a_value_of_a_proxy_is_never_shown(tmp_path: Path) -> None:
+    world = worlds.cpu_world(tmp_path)
+    world.answers["systemctl show-environment"] = (0, "http_proxy=http://user:hunter2@192.0.2.1:3128\n", "")
+    assert "hunter2" not in str(world.rows())
+
+
+def test_a_check_that_ends_early_is_not_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(context: object) -> None:
+        raise KeyError("pci")
+
+    monkeypatch.setattr(look.gpus, "check", broken)
+    rows = {row.rule: row for row in worlds.gpu_world(tmp_path).rows()}
+    assert rows["preflight.internal"].state == WARNING
+    assert rows["preflight.internal"].text == "the checks of gpus ended with KeyError: 'pci'"
+    assert {rows[rule].state for rule in look.gpus.RULES} == {UNKNOWN}
+    assert rows["preflight.xid"].state == OK

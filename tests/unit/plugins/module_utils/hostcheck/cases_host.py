@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cases of the host: by rule, the state that it must have, what is changed, and words of the finding."""
+
+from __future__ import annotations
+
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, NEEDLESS, OK, UNKNOWN, WARNING
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.changes import (
+    FABRIC,
+    LOOPBACK,
+    MANAGER,
+    OWN,
+    SOCKET,
+    Case,
+    answer,
+    both,
+    file,
+    gone,
+    listener,
+    nothing,
+    plan,
+    rank,
+)
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import HEADER, cpu_world, router_world
+
+HOST: dict[str, list[Case]] = {
+    "systemd": [Case(ERROR, gone("/run/systemd/system"), "systemd does not run this host")],
+    "address": [
+        Case(
+            ERROR, file("/proc/net/fib_trie", "  |-- 198.51.100.210\n     /32 host LOCAL\n"),
+            "203.0.113.10; the host has mgmt0 198.51.100.210",
+        ),
+        Case(ERROR, file("/proc/net/fib_trie", ""), "the planned address 198.51.100.210; the host has none", router_world),
+        Case(NEEDLESS, plan(addresses={}), "no address"),
+    ],
+    "interface": [
+        Case(ERROR, plan(fabric_interface="fab9"), "203.0.113.10 is on fab0, not on fab9"),
+        Case(NEEDLESS, plan(fabric_interface=""), "no interface"),
+    ],
+    "port-taken": [
+        Case(ERROR, listener(30000, 7, "nginx", "nginx.service"), "is held by nginx (pid 7, nginx.service)"),
+        Case(ERROR, listener(8998, 7, "sglang", "sglang-old-0.service"), "port 8998, planned for KV bootstrap"),
+        Case(ERROR, listener(5000, 9, "nginx", address=LOOPBACK), "nginx (pid 9)"),
+        Case(
+            ERROR, listener(8000, 9, "haproxy", "haproxy.service"), "port 8000, planned for router API of sglang-router.service",
+            router_world,
+        ),
+        Case(ERROR, file("/proc/net/tcp", HEADER + SOCKET.format(address=FABRIC, port=30000, inode=1)), "a process (pid 0)"),
+        Case(OK, listener(30000, 9, "nginx", address=LOOPBACK), ""),
+        Case(OK, listener(5001, 9, "nginx"), ""),
+        Case(OK, listener(30000, 7, "sglang", OWN), ""),
+        Case(
+            OK, both(listener(30000, 7, "sglang", "sglang-old-0.service"),
+                     file("/etc/systemd/system/sglang-old-0.service", "# railyard.sglang: unit of cluster lab, role engine\n")), "",
+        ),
+        Case(
+            ERROR, both(listener(30000, 7, "sglang", "sglang-old-0.service"),
+                        file("/etc/systemd/system/sglang-old-0.service", "# railyard.sglang: unit of cluster other, role engine\n")),
+            "sglang-old-0",
+        ),
+        Case(UNKNOWN, gone("/proc/net/tcp"), "/proc/net/tcp cannot be read"),
+        Case(NEEDLESS, plan(ports=[]), "no port"),
+    ],
+    "port-ephemeral": [
+        Case(ERROR, file("/proc/sys/net/ipv4/ip_local_port_range", "20000\t60999"), "port 30000 (API) lies in this host's ephemeral range"),
+        Case(OK, file("/proc/sys/net/ipv4/ip_local_port_range", "30001\t60999"), ""),
+        Case(
+            OK, both(file("/proc/sys/net/ipv4/ip_local_port_range", "5000\t5000"),
+                     file("/proc/sys/net/ipv4/ip_local_reserved_ports", "4000-4999,5000,x,7-")), "",
+        ),
+        Case(UNKNOWN, file("/proc/sys/net/ipv4/ip_local_port_range", "many"), "ip_local_port_range cannot be read"),
+        Case(NEEDLESS, plan(ports=[]), "no port"),
+    ],
+    "shm": [
+        Case(UNKNOWN, gone("/dev/shm"), "/dev/shm cannot be read"),
+        Case(NEEDLESS, nothing, "no rank", router_world),
+    ],
+    "proxy": [
+        Case(
+            ERROR, answer(MANAGER, 0, "http_proxy=http://user:secret@192.0.2.1:3128\n"), "the service manager's environment has http_proxy",
+        ),
+        Case(
+            ERROR, file("/etc/systemd/system.conf.d/p.conf", '[Manager]\nDefaultEnvironment="HTTPS_PROXY=x" A=1\n'),
+            "p.conf has HTTPS_PROXY",
+        ),
+        Case(
+            ERROR, file("/etc/systemd/system/service.d/p.conf", "[Service]\nEnvironment=ALL_PROXY=x\n"), "p.conf has ALL_PROXY",
+            router_world,
+        ),
+        Case(ERROR, file(f"/etc/systemd/system/{OWN}.d/p.conf", "[Service]\nEnvironment=http_proxy=x\n"), "p.conf has http_proxy"),
+        Case(OK, both(answer(MANAGER, 0, "http_proxy=x\n"), rank(environment={"http_proxy": ""})), ""),
+        Case(OK, both(answer(MANAGER, 0, "http_proxy=x\n"), rank(environment={"http_proxy": "http://192.0.2.9:1"})), ""),
+        Case(OK, answer(MANAGER, 0, "http_proxy=x\nNO_PROXY=*\n"), ""),
+        Case(OK, answer(MANAGER, 0, "http_proxy=\nHTTP_PROXY_OLD=x\n"), ""),
+        Case(OK, file("/etc/systemd/system.conf", "[Manager]\nDefaultEnvironment=http_proxy=x\nDefaultEnvironment=\n"), ""),
+        Case(UNKNOWN, answer(MANAGER, 1, "", "no bus"), "does not tell its environment"),
+        Case(NEEDLESS, plan(ranks=[]), "nothing of the plan"),
+    ],
+    "ipv6": [
+        Case(ERROR, file("/proc/cmdline", "ro ipv6.disable=1"), "ipv6.disable=1", cpu_world),
+        Case(ERROR, file("/sys/module/ipv6/parameters/disable", "1"), "ipv6.disable=1", cpu_world),
+        Case(OK, file("/proc/cmdline", "ro ipv6.disable=0 ipv6.disable_ipv6=1"), "", cpu_world),
+        Case(UNKNOWN, gone("/proc/cmdline"), "cannot be read", cpu_world),
+        Case(NEEDLESS, both(rank(environment={"MC_FORCE_TCP": "0"}), file("/proc/cmdline", "ipv6.disable=1")), "no rank", cpu_world),
+    ],
+    "command-line": [
+        Case(WARNING, file("/proc/cmdline", "ro numa=off"), "numa=off: all memory and devices appear on one NUMA node"),
+        Case(WARNING, file("/proc/cmdline", "ro iommu.strict=1"), "iommu.strict=1"),
+        Case(OK, file("/proc/cmdline", "ro ipv6.disable=1 iommu=pt"), ""),
+        Case(UNKNOWN, gone("/proc/cmdline"), "cannot be read"),
+        Case(NEEDLESS, file("/proc/cmdline", "numa=off"), "neither", cpu_world),
+    ],
+    "numa": [
+        Case(WARNING, gone("/sys/devices/system/node/node1"), "2 sockets and 1 NUMA node"),
+        Case(OK, file("/sys/devices/system/node/node2/cpulist", ""), ""),
+        Case(UNKNOWN, gone("/sys/devices/system/cpu"), "neither sockets"),
+        Case(NEEDLESS, nothing, "no GPU rank", cpu_world),
+    ],
+    "memory-errors": [
+        Case(WARNING, file("/sys/devices/system/edac/mc/mc0/ue_count", "2"), "2 uncorrected memory errors"),
+        Case(UNKNOWN, gone("/sys/devices/system/edac"), "EDAC"),
+        Case(NEEDLESS, nothing, "no GPU rank", cpu_world),
+    ],
+}
