@@ -94,7 +94,8 @@ def _rail_names(contract: Contract, findings: Findings) -> None:
         if apart:
             rail = apart[0]
             findings.add(
-                "facts.rail-names", DEVICES, f"rail {rail} is {names[rail]} here and {rails[first][rail]} on {first}, and {AFFINITY} is set",
+                "facts.rail-names", DEVICES,
+                f"rail {rail} is {names[rail]} here and {rails[first][rail]} on {first}, and {AFFINITY} is set",
                 "name the RDMA devices alike (udev), give each GPU one device (sglang_rdma_device_map), or, where rails reach each other, "
                 "set sglang_rdma_cross_rail: true", host,
             )

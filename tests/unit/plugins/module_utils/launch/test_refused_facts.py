@@ -27,6 +27,12 @@ def changed(**more: Any) -> dict[str, Any]:
     return {"!p0": rails(1, **more)}
 
 
+def pairs(number: int, stem: str = "mlx5_") -> dict[str, Any]:
+    """Return the facts of a host with two NICs beside each of four GPUs, all in networks of their own."""
+    near = {gpu: {f"{stem}{rail}": "PIX" for rail in (2 * gpu, 2 * gpu + 1)} for gpu in range(4)}
+    return machine([roce(f"{stem}{rail}", 3, f"203.0.113.{32 * rail + number}/27") for rail in range(8)], near, system=PEERMEM)
+
+
 REFUSALS = {
     "a device without a name": Refusal(
         "facts.form", {"!p0": {"devices": [{"ports": [{}]}]}}, "plan_facts", "not facts of module", "facts.yml", "p0"
@@ -98,10 +104,7 @@ REFUSALS = {
     ),
     "rails of other names, several for each GPU": Refusal(
         "facts.rail-names",
-        {f"!{host}": machine(
-            [roce(f"{'ro' if host == 'd1' else 'mlx'}5_{rail}", 3, f"203.0.113.{32 * rail + number}/27") for rail in range(8)],
-            {gpu: {f"{'ro' if host == 'd1' else 'mlx'}5_{rail}": "PIX" for rail in (2 * gpu, 2 * gpu + 1)} for gpu in range(4)}, system=PEERMEM,
-        ) for number, host in enumerate(("p0", "p1", "d0", "d1"), 1)},
+        {"!p0": pairs(1), "!p1": pairs(2), "!d0": pairs(3), "!d1": pairs(4, "ro5_")},
         WRITTEN, "rail 0 is ro5_0 here and mlx5_0 on p0", "name the RDMA devices alike", "d1",
     ),
     "no traffic class": Refusal(
