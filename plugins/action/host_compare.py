@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import errno
 import pathlib
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -37,6 +39,19 @@ SAFE = re.compile(r"[^A-Za-z0-9._@+-]|^\.+")
 def file_of(host: str) -> str:
     """Return the name of the file for a host's facts."""
     return SAFE.sub("_", host) + ".json"
+
+
+def names_of(hosts: Iterable[str]) -> dict[str, str]:
+    """Return host to the name of its file.
+
+    :raises OSError: two hosts have the same one, or a host that of the summary.
+    """
+    names = {host: file_of(host) for host in hosts}
+    count = Counter([*names.values(), *SUMMARY])
+    twice = sorted(host for host, name in names.items() if count[name] > 1)
+    if twice:
+        raise OSError(errno.EEXIST, "the names of these hosts give the name of a file that there is already", ", ".join(twice))
+    return names
 
 
 def said(entry: reading.Entry) -> str:
@@ -70,22 +85,22 @@ class ActionModule(ActionBase):
             given, facts, clocks, absent=set(hosts) - looked, clock_seconds=options["clock_seconds"], **self._settings(hosts, task_vars),
         )
         rows = [asdict(row) for row in found.findings()]
-        files = {
-            "summary.txt": text.view(seen, found), "summary.html": page.view(seen, found), "summary.json": reading.canonical(
-                summary.data(seen, found)),
-        }
-        try:
-            state = self._write(options["directory"], files, facts)
-        except OSError as error:
-            return {**result, "failed": True, "msg": f"{error.filename}: {error.strerror}"}
+        table, state = text.view(seen, found), {"changed": False, "msg": ""}
+        if options["directory"] is not None:
+            shown = (table, page.view(seen, found), reading.canonical(summary.data(seen, found)))
+            try:
+                state = self._write(options["directory"], dict(zip(SUMMARY, shown)), facts)
+            except OSError as error:
+                return {**result, "failed": True, "msg": f"{error.filename}: {error.strerror}"}
         if options["show"]:
-            Display().display("\n" + files["summary.txt"].rstrip("\n"))
-        return {**result, **self._verdict(rows, options, state), "findings": rows, "table": files["summary.txt"].splitlines()}
+            Display().display("\n" + table.rstrip("\n"))
+        return {**result, **self._verdict(rows, options, state), "findings": rows, "table": table.splitlines()}
 
     def _facts(self, hosts: list[str], task_vars: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, clock.Clock]]:
         facts, clocks = {}, {}
         for host in hosts:
-            row = task_vars["hostvars"][host].get("ansible_facts") or {}
+            # Facts are no templates, and looking for some in those of a thousand hosts takes longer than all the rest.
+            row = task_vars["hostvars"].raw_get(host).get("ansible_facts") or {}
             if row.get("rdma"):
                 facts[host] = plain(row["rdma"])
             if row.get("sglang_clock"):
@@ -102,15 +117,10 @@ class ActionModule(ActionBase):
             waived[cluster] = catalogue.waivers(plain(row.get("sglang_waive")))
         return {"routed": routed, "waived": waived}
 
-    def _write(self, directory: str | None, files: dict[str, str], facts: Mapping[str, Any]) -> dict[str, Any]:
+    def _write(self, directory: str, files: Mapping[str, str], facts: Mapping[str, Any]) -> dict[str, Any]:
         """Write what differs. Facts of hosts that this run has not looked at stay."""
-        if directory is None:
-            return {"changed": False, "msg": ""}
         place = pathlib.Path(directory).absolute()
-        names = {host: file_of(host) for host in facts}
-        twice = [host for host, name in names.items() if name in SUMMARY or list(names.values()).count(name) > 1]
-        if twice:
-            raise OSError(22, "two hosts, or a host and the summary, have the same name for a file", ", ".join(sorted(twice)))
+        names = names_of(facts)
         whole = {**files, **{names[host]: reading.canonical(row) for host, row in facts.items()}}
         changed = [name for name, content in whole.items() if read(place / name) != content]
         if changed and not self._task.check_mode:

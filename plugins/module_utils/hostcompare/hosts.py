@@ -90,8 +90,8 @@ def members(plan: Mapping[str, Any]) -> list[Member]:
     for name, own in places.items():
         row = plan["hosts"][name]
         uses = row["rdma"] is not None if "rdma" in row else None
-        parts = (tuple(dict.fromkeys(values)) for values in (own, pools.get(name, [])))
-        found.append(Member(name, row["cluster"], *parts, tuple(ranks.get(name, [])), uses))
+        around = tuple(dict.fromkeys(pools.get(name, [])))
+        found.append(Member(name, row["cluster"], tuple(dict.fromkeys(own)), around, tuple(ranks.get(name, [])), uses))
     return found
 
 

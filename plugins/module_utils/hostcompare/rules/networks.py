@@ -13,7 +13,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.rails 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.rules import common
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.rules.common import Comparison
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.ports import INFINIBAND
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import listed
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import MANY, listed
 
 
 def check(seen: Comparison, report: Report) -> None:
@@ -48,10 +48,11 @@ def _twice(seen: Comparison, report: Report) -> None:
     for (cluster, address), rows in sorted(holders.items(), key=lambda row: row[0]):
         if len({host.name for host, _index in rows}) < 2:
             continue
+        everybody = sorted({host.name for host, _index in rows})
         for host, index in rows:
-            others = [f"rail {other_index} of {other.name}" for other, other_index in rows if other.name != host.name]
+            others = listed([name for name in everybody[: MANY + 2] if name != host.name])
             end = report.add(
-                "compare.address-twice", common.FACTS, f"rail {index} has {address}, and so has {listed(sorted(others))}",
+                "compare.address-twice", common.FACTS, f"rail {index} has {address}, and so has a rail of {others}",
                 "give each rail of each host an address of its own", cluster=cluster, host=host.name,
             )
-            report.mark(host.name, f"rail {index}", f"{address} is also that of {listed(sorted(others))}", end, address)
+            report.mark(host.name, f"rail {index}", f"{address} is also that of {others}", end, address)

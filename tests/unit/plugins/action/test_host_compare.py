@@ -137,6 +137,14 @@ def test_names_of_files(host: str, name: str) -> None:
     assert host_compare.file_of(host).replace("/", "!") == name
 
 
+@pytest.mark.parametrize("hosts", [["a:b", "a_b", "c"], ["a:b", "a/b"], ["summary", "c"]])
+def test_names_that_are_taken(hosts: list[str]) -> None:
+    with pytest.raises(OSError, match="name of a file that there is already") as caught:
+        host_compare.names_of(hosts)
+    assert caught.value.filename == ", ".join(sorted(set(hosts) - {"c"}))
+    assert host_compare.names_of(["p0", "p1"]) == {"p0": "p0.json", "p1": "p1.json"}
+
+
 def test_options_are_documented_as_they_are() -> None:
     documented: dict[str, dict[str, Any]] = yaml.safe_load(module.DOCUMENTATION)["options"]
     known = ("type", "elements", "default", "choices", "required")

@@ -148,7 +148,7 @@ CASES = {
         one("p4", order=[0, 2, 1, 3, 4, 5, 6, 7]), WARNING, marks=("rail 1", "rail 2"), place="prefill-2",
     ),
     "an address twice": Case(
-        "compare.address-twice", "d2", "rail 4 has 203.0.113.130, and so has rail 4 of p1", one("d2", address={4: "203.0.113.130"}),
+        "compare.address-twice", "d2", "rail 4 has 203.0.113.130, and so has a rail of p1", one("d2", address={4: "203.0.113.130"}),
         marks=("rail 4",),
     ),
     "a GPU is absent": Case(
