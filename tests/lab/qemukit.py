@@ -128,13 +128,17 @@ class QemuLab(Lab):
             time.sleep(0.2)
         return False
 
+    def ssh_command(self, host: str, command: str) -> list[str]:
+        """Return the words that run a shell command on a host, for whoever wants its input and output apart."""
+        return self._ssh(host, command)
+
     def put(self, host: str, files: Mapping[str, Path], directory: str) -> None:
         """Copy files and directories into a host's directory, each under the name that it is to have."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for name, path in files.items():
                 archive.add(path, name, filter=lambda member: None if "__pycache__" in member.name else member)
-        arguments = self._ssh(host, f"mkdir -p {directory} && tar -xf - --no-same-owner -C {directory}")
+        arguments = self.ssh_command(host, f"mkdir -p {directory} && tar -xf - --no-same-owner -C {directory}")
         done = subprocess.run(
             arguments, input=packed.getvalue(), capture_output=True, check=False, timeout=120, cwd=ROOT, env=self.environment()
         )

@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""KV bytes over RDMA: Mooncake of the stack moves memory from a prefill host to a decode host by what the plan renders for their ranks.
+
+What carried the bytes is told by the counters of both hosts, not by what any program says of itself. The engine does not run here (an
+emulated processor is too slow for it); its transfer engine is called as it calls it, by its user and under the settings of its unit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from kvkit import PACKET, Moved, Transfers, argument
+from qemukit import HOSTS, QemuLab
+
+pytestmark = [pytest.mark.lab, pytest.mark.full]
+
+DEVICES = [f"mlx5_{rail}" for rail in range(8)]
+# The rails do not reach each other, so that devices of the same name belong together; and no TCP where no device is usable.
+CLUSTER = {"sglang_env": {"MC_ENABLE_DEST_DEVICE_AFFINITY": "1", "MC_FORCE_HCA": "1"}}
+CHOSEN = (1, 5)
+FEWER = {"sglang_rdma_devices": [f"mlx5_{rail}" for rail in CHOSEN]}
+
+
+def planned(lab: QemuLab, **more: Any) -> dict[str, dict[str, Any]]:
+    """Return each host's rank of the plan that is completed from the hosts' facts."""
+    run = lab.play("--tags", "preflight", variables={**CLUSTER, **more}).succeeded()
+    return {rank["host"]: rank for instance in run.plan["instances"] for rank in instance["ranks"]}
+
+
+@pytest.fixture(scope="module")
+def ranks(machines: QemuLab) -> dict[str, dict[str, Any]]:
+    return planned(machines)
+
+
+@pytest.fixture(scope="module")
+def fewer(machines: QemuLab) -> dict[str, dict[str, Any]]:
+    """Ranks of the cluster whose devices the inventory names."""
+    return planned(machines, **FEWER)
+
+
+@pytest.fixture(scope="module")
+def transfers(machines: QemuLab, ranks: dict[str, dict[str, Any]]) -> Iterator[Transfers]:
+    both = Transfers(machines)
+    try:
+        for host in HOSTS:
+            both.install(host, ranks[host])
+        yield both
+    finally:
+        for host in HOSTS:
+            both.remove(host)
+
+
+def tell(lab: QemuLab, name: str, moved: Moved) -> None:
+    """Note the figures of a transfer."""
+    packets = {host: moved.packets(host, way) for host, way in (("p0", "sent"), ("d0", "received"))}
+    tcp = {host: row["tcp"] for host, row in moved.counted.items()}
+    lab.record(name, {"bytes": moved.size, "seconds": moved.sent.get("seconds"), "packets": packets, "tcp segments": tcp})
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_plan_chooses_all_rails_and_the_index_of_the_address(host: str, ranks: dict[str, dict[str, Any]]) -> None:
+    rank = ranks[host]
+    assert str(argument(rank, "disaggregation-ib-device")).split(",") == DEVICES
+    assert rank["environment"]["MC_GID_INDEX"] == "1"
+    assert "MC_FORCE_TCP" not in rank["environment"]
+    assert argument(rank, "disaggregation-transfer-backend") == "mooncake"
+
+
+def test_rdma_carries_the_bytes_on_every_rail_and_tcp_does_not(transfers: Transfers, ranks: dict[str, dict[str, Any]]) -> None:
+    moved = transfers.move(ranks)
+    tell(transfers.lab, "kv over rdma", moved)
+    assert moved.whole, moved.sent | {"log": moved.log[-3000:]}
+    assert moved.carriers == ["rdma"]
+    assert moved.tcp_at_most < moved.size // 4
+    for device in DEVICES:
+        sent, received = moved.packets("p0", "sent")[device], moved.packets("d0", "received")[device]
+        # The interface below has seen them, too; what it saw on top are headers, and on rail 0 the handshake.
+        assert 0 < sent <= received + 64, device
+        assert moved.counted["p0"]["devices"][device]["tx_bytes"] > (sent - 64) * PACKET, device
+        assert moved.counted["d0"]["devices"][device]["rx_bytes"] > (received - 64) * PACKET, device
+
+
+def test_the_same_over_tcp_is_told_apart(transfers: Transfers, ranks: dict[str, dict[str, Any]]) -> None:
+    moved = transfers.move(ranks, MC_FORCE_TCP="1")
+    tell(transfers.lab, "kv over tcp", moved)
+    assert moved.whole, moved.sent | {"log": moved.log[-3000:]}
+    assert moved.carriers == ["tcp"]
+    for host in HOSTS:
+        assert set(moved.packets(host, "sent").values()) == {0}
+
+
+@contextmanager
+def cut(lab: QemuLab) -> Iterator[None]:
+    """Cut the chosen rails of p0, and plug them in again."""
+    state = "; ".join(f"cat /sys/class/infiniband/mlx5_{rail}/ports/1/state" for rail in CHOSEN)
+    try:
+        for rail in CHOSEN:
+            lab.set_link("p0", rail, up=False)
+        assert lab.becomes("p0", state, "1: DOWN\n1: DOWN", 15)
+        yield
+    finally:
+        for rail in CHOSEN:
+            lab.set_link("p0", rail, up=True)
+        assert lab.becomes("p0", state, "4: ACTIVE\n4: ACTIVE", 30)
+
+
+def test_rails_that_are_cut_before_the_start_are_named_and_tcp_does_not_step_in(
+    machines: QemuLab, transfers: Transfers, fewer: dict[str, dict[str, Any]]
+) -> None:
+    assert argument(fewer["p0"], "disaggregation-ib-device") == "mlx5_1,mlx5_5"
+    with cut(machines):
+        refused = machines.play("--tags", "preflight", variables={**CLUSTER, **FEWER}).refused()
+        moved = transfers.move(fewer)
+    tell(machines, "kv with cut rails", moved)
+    assert re.search(r"p0\b.*mlx5_1\b.*mlx5_5\b", refused), refused
+    assert moved.sent == {"error": "the transfer engine did not start: -1"}
+    assert moved.carriers == []
+
+
+def test_rails_that_are_cut_while_the_engines_run_end_the_transfer_and_tcp_does_not_step_in(
+    machines: QemuLab, transfers: Transfers, fewer: dict[str, dict[str, Any]]
+) -> None:
+    with ExitStack() as later:
+        moved = transfers.move(fewer, before_sending=lambda: later.enter_context(cut(machines)))
+    tell(machines, "kv with rails cut on the way", moved)
+    assert not moved.whole
+    assert moved.carriers == []
