@@ -110,6 +110,8 @@ def _by_itself(port: Port, options: Options, excluded: Any) -> str:
         return f"excluded by {VARIABLES['exclude']}"
     if port.plane_management:
         return "management device of a multi-plane card"
+    if port.representor:
+        return "representor of a virtual function or subfunction"
     if port.node_type.upper() not in USABLE_TYPES:
         return f"node type {port.node_type}: has no reliable connections over InfiniBand or RoCE"
     if port.layer not in LAYERS:

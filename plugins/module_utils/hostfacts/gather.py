@@ -29,6 +29,8 @@ def _warnings(devices: List[Facts]) -> List[str]:
             if port["state"] != "ACTIVE" or port["link_layer"] != "Ethernet" or device["smi"] or device["node_type"] == "RNIC":
                 # iWARP has no RoCE GIDs.
                 continue
+            if port["representor"]:
+                continue
             if not port["netdev"]:
                 found.append(f"{name}: ACTIVE, but its network device is not known here; it may belong to another network namespace")
             elif port["rocev2_gid_index"] is None:

@@ -17,6 +17,8 @@ INFINIBAND = "InfiniBand"
 ETHERNET = "Ethernet"
 # EFA has neither of the two link layers, and no queue pairs that InfiniBand programs know.
 UNSPECIFIED = "Unspecified"
+# No kernel has a longer word for a state, a layer or a type; reasons quote them.
+LONGEST = 40
 LAYERS = (INFINIBAND, ETHERNET, UNSPECIFIED)
 
 PCI = re.compile(r"^(?:([0-9a-fA-F]{4,}):)?([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-9a-fA-F])$")
@@ -33,6 +35,7 @@ class Port:
     :ivar model: what tells one kind of card from another: HCA type (or PCI id), board and whether it is a bond.
     :ivar card: what the ports of one card share: PCI address without function, else system image GUID, else the device.
     :ivar parent: PCI address of the physical function when this is a virtual function or a subfunction.
+    :ivar representor: the port stands for a virtual function or a subfunction behind the card's own port.
     :ivar gid_index: of the RoCE v2 GID for the port's own address.
     :ivar gids: RoCE v2 GIDs for IPv4 addresses, with their indexes.
     :ivar several: the device has more than one port.
@@ -51,6 +54,7 @@ class Port:
     soft: bool
     node_type: str
     plane_management: bool
+    representor: bool
     legs: int
     several: bool
     netdev: str
@@ -69,6 +73,11 @@ class Port:
     def label(self) -> str:
         """Return the shortest text that names the port."""
         return self.key if self.several else self.device
+
+    @property
+    def zeroconf(self) -> bool:
+        """Return whether the port's own IPv4 address is one that hosts give themselves when nobody gives them one."""
+        return any(index == self.gid_index and address.startswith("169.254.") for index, address in self.gids)
 
     @property
     def bandwidth(self) -> float:
@@ -115,17 +124,18 @@ def _port(device: Dict[str, Any], port: Dict[str, Any]) -> Port:
     return Port(
         device=name,
         number=int(port.get("port", 1)),
-        state=str(port.get("state") or "unknown").upper(),
+        state=str(port.get("state") or "unknown").upper()[:LONGEST],
         rate=float(rate) if rate is not None else None,
-        layer=str(port.get("link_layer") or ""),
+        layer=str(port.get("link_layer") or "")[:LONGEST],
         pci=pci,
         card=pci.rpartition(".")[0] or str(device.get("sys_image_guid") or name),
         model=(str(kind or ""), str(device.get("board_id") or ""), bool(lag)),
         virtual_function=bool(device.get("is_vf")) or subfunction,
         parent=str(device.get("pf_pci") or (pci if subfunction else "")),
         soft=bool(device.get("virtual")),
-        node_type=str(device.get("node_type") or ""),
+        node_type=str(device.get("node_type") or "")[:LONGEST],
         plane_management=bool(device.get("smi")) or bool(PLANE_MANAGEMENT.match(name)),
+        representor=bool(port.get("representor")),
         legs=max(1, len(lag.get("slaves") or [])),
         several=len(device.get("ports") or []) > 1,
         netdev=str(port.get("netdev") or ""),

@@ -156,6 +156,19 @@ def _device(root: Root, name: str, uverbs: Dict[str, Facts]) -> Tuple[Facts, str
     return device, base, directory
 
 
+def _mark_representors(device: Facts, interfaces: Dict[str, Facts]) -> None:
+    """Say of every port whether it is a representor: mlx5 in switchdev mode adds one port to the card's device for each.
+
+    Representors have no GIDs. Several planes of one card are ports of one device, too, and those have.
+    """
+    known = any(port["netdev"] for port in device["ports"])
+    for port in device["ports"]:
+        named_so = interfaces.get(port["netdev"] or "", {}).get("representor", False)
+        nameless = known and port["port"] > 1 and not port["netdev"] and not port["gids"]
+        alive = port["state"] == "ACTIVE" and port["link_layer"] == "Ethernet"
+        port["representor"] = named_so or (nameless and alive and device["driver"] == "mlx5_core")
+
+
 def _is_lag(device: Facts, port: Facts, taken: Dict[str, str]) -> bool:
     """Return whether a device stands for a whole bond: it is on the bond itself, or no other slave has a device of its own."""
     bond = port["bond"]
@@ -193,6 +206,7 @@ def devices(
             port["traffic_class"] = traffic.traffic_class(root, base, index)
             port["dcb"] = (dcb or {}).get(port["netdev"])
             port["traffic"] = traffic.settings(root, port["netdev"], port["dcb"])
+        _mark_representors(device, interfaces)
         found.append(device)
     taken = {port["netdev"]: device["name"] for device in found for port in device["ports"] if port["netdev"]}
     for device in found:

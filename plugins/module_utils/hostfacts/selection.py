@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import candidates, gpumap, narrowing
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import candidates, gpumap, narrowing, summary
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.candidates import VARIABLES, Narrowed, Options, gbps
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.locality import Locality
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.ports import (
@@ -118,18 +118,6 @@ def _common(values: Sequence[Any]) -> Any:
     return values[0] if values and all(value == values[0] for value in values) else None
 
 
-def _short(ports: Dict[str, Port], left_out: Dict[str, str]) -> List[str]:
-    return [f"{ports[key].label} {left_out[key].split(',')[0].split(':')[0]}" for key in sorted(left_out, key=natural) if key in ports]
-
-
-def _summary(chosen: Sequence[Port], ports: Sequence[Port], left_out: Dict[str, str]) -> str:
-    """Return the choice in one sentence, for example C(8 ACTIVE 400 Gb/s ports; left out mlx5_1 100 Gb/s)."""
-    rates = " and ".join(sorted({gbps(port.rate) for port in chosen}, key=natural))
-    text = f"{len(chosen)} ACTIVE {rates} port{'s' if len(chosen) != 1 else ''}" if chosen else "no ACTIVE port to carry data"
-    short = _short({port.key: port for port in ports}, left_out)
-    return f"{text}; left out {', '.join(short)}" if short else text
-
-
 def _expectations(chosen: Sequence[Port], options: Options) -> List[str]:
     problems = []
     count = len({port.device for port in chosen})
@@ -151,6 +139,10 @@ def _warnings(chosen: Sequence[Port], missing: Sequence[Port], options: Options)
     without = [port.label for port in chosen if port.layer == ETHERNET and port.gids_read and port.gid_index is None]
     if without:
         found.append(f"{', '.join(without)}: no RoCE v2 GID; the port's interface needs an address")
+    zeroconf = [port.label for port in chosen if port.zeroconf]
+    if zeroconf and len(zeroconf) < len(chosen):
+        text = "only an address that the host gave itself (169.254.0.0/16), other data ports have real ones"
+        found.append(f"{', '.join(zeroconf)}: {text}")
     slaves: Dict[str, List[Port]] = {}
     for port in chosen:
         slaves.setdefault(port.bond, []).append(port)
@@ -207,5 +199,5 @@ def select(facts: Dict[str, Any], options: Optional[Options] = None) -> Dict[str
         "gpu_map_ambiguous": unknown,
         "problems": problems,
         "warnings": warnings + _warnings(chosen, missing, options) + _degraded(state, ports, likeliest),
-        "reasons": [_summary(likeliest, ports, left_out), *state.reasons],
+        "reasons": [summary.sentence(likeliest, ports, left_out), *state.reasons],
     }

@@ -31,7 +31,8 @@ T = TypeVar("T")
 
 def natural(text: str) -> List[Tuple[int, int, str]]:
     """Return a key that sorts mlx5_2 before mlx5_10."""
-    return [(0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in DIGITS.split(text) if part]
+    # Python refuses to read a number of thousands of digits.
+    return [(0, int(part), "") if part[0] in "0123456789" and len(part) < 1000 else (1, 0, part) for part in DIGITS.split(text) if part]
 
 
 def number(text: Optional[str]) -> Optional[int]:

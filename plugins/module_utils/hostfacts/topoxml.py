@@ -36,8 +36,11 @@ class _Reader:
             self.numa = int(node) if node.isdigit() else None
         elif tag == "pci":
             self.stack.append(attributes)
-            self.functions.append({**attributes, "numa": self.numa, "nets": [],
+            self.functions.append({**attributes, "numa": self.numa, "nets": [], "sockets": False,
                                    "path": [row.get("busid", "") for row in self.stack]})
+        elif tag == "net" and self.stack and attributes.get("port") == "0":
+            # So NCCL writes a network device that it uses by sockets.
+            self.functions[-1]["sockets"] = True
         elif tag == "net" and self.stack:
             self.functions[-1]["nets"].append(attributes)
 
@@ -74,7 +77,7 @@ def relation(one: Way, other: Way) -> str:
 def _devices(functions: List[Dict[str, Any]]) -> Iterator[Dict[str, Any]]:
     for row in functions:
         kind = row.get("class", "")[:6]
-        if kind not in LAYERS:
+        if kind not in LAYERS or (row["sockets"] and not row["nets"]):
             continue
         ports = [
             {"port": int(net.get("port") or 1), "state": "ACTIVE", "link_layer": LAYERS[kind], "rate_gbps": int(net["speed"]) / 1000}

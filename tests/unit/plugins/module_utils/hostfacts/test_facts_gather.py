@@ -23,7 +23,7 @@ DEVICE_KEYS = {
 PORT_KEYS = {
     *("port", "state", "phys_state", "rate_gbps", "rate_true", "width", "speed", "link_layer", "lid", "sm_lid", "guid", "netdev"),
     *("netdevs", "netdev_mtu", "active_mtu", "addresses", "bond", "gids", "gid_slots", "rocev2_gid", "rocev2_gid_index"),
-    *("nccl_auto_gid_index", "traffic_class", "dcb", "traffic"),
+    *("nccl_auto_gid_index", "traffic_class", "dcb", "traffic", "representor"),
 }
 GPU_KEYS = {
     *("index", "pci", "pci_path", "vendor", "device", "model", "uuid", "minor", "numa_node", "driver", "pci_link", "is_vf", "partitions"),
