@@ -100,7 +100,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck import look
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import Context
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, WARNING
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.runner import run
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.replay import open_root
 
@@ -127,9 +127,8 @@ def main() -> None:
     rows = look.waive(look.rows(context), waivers)
     errors = [row for row in rows if row.state == ERROR]
     name = plan.get("name", "this host")
-    for row in rows:
-        if row.state == WARNING:
-            module.warn(f"{name}: {look.sentence(row)}")
+    for text in look.warnings(rows):
+        module.warn(f"{name}: {text}")
     result = {
         "changed": False,
         "problems": [look.finding(row) for row in errors],

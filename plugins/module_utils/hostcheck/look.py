@@ -104,6 +104,15 @@ def sentence(row: Row) -> str:
     return f"{row.text} [rule {row.rule}{', ' + failures if failures else ''}]" + (f" Fix: {row.fix}" if row.fix else "")
 
 
+def warnings(found: Iterable[Row]) -> List[str]:
+    """Return one sentence per rule with warnings: a host has many ports alike."""
+    groups: Dict[str, List[Row]] = {}
+    for row in found:
+        if row.state == WARNING:
+            groups.setdefault(row.rule, []).append(row)
+    return [sentence(alike[0]) + (f" And {len(alike) - 1} more alike." if alike[1:] else "") for alike in groups.values()]
+
+
 def _cut(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rules import Rule
 
@@ -71,7 +71,7 @@ def catchers(rules: Mapping[str, Rule]) -> Dict[str, List[str]]:
     return {key: [rule.id for rule in rules.values() if key in rule.failures] for key in SIGNATURES}
 
 
-def _table(header: Tuple[str, ...], rows: List[Tuple[str, ...]]) -> List[str]:
+def _table(header: Tuple[str, ...], rows: Sequence[Tuple[str, ...]]) -> List[str]:
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     return [*lines, *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows), ""]
 

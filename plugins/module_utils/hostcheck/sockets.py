@@ -43,11 +43,13 @@ class Open:
     """What the processes have open.
 
     :ivar known: whether the processes could be looked at.
+    :ivar partial: whether some of them could not: a plain user sees no other's.
     :ivar sockets: inode of a socket to a process that holds it.
     :ivar gpus: process to the names of GPU devices that it holds.
     """
 
     known: bool = False
+    partial: bool = False
     sockets: Dict[str, int] = field(default_factory=dict)
     gpus: Dict[int, Set[str]] = field(default_factory=dict)
 
@@ -82,10 +84,13 @@ def unit_of(cgroup: str) -> str:
     return ""
 
 
-def _links(directory: str) -> Iterator[str]:
+def _links(directory: str, found: Open) -> Iterator[str]:
     """Give the targets of the links in a directory; one that goes away meanwhile is left out, not the others."""
     try:
         names = os.listdir(directory)
+    except PermissionError:
+        found.partial = True
+        return
     except OSError:
         return
     for name in names:
@@ -105,7 +110,7 @@ def open_files(root: Root) -> Open:
     found.known = True
     for entry in entries:
         # Hundreds of thousands of links on a busy host: read them straight, they are shown and never followed.
-        for target in _links(f"{root.base}/proc/{entry}/fd") if entry.isdigit() else ():
+        for target in _links(f"{root.base}/proc/{entry}/fd", found) if entry.isdigit() else ():
             if target.startswith("socket:["):
                 found.sockets[target[8:-1]] = int(entry)
             else:

@@ -76,7 +76,7 @@ def _devices(context: Context, rails: List[Rail]) -> Iterator[Row]:
 
 def _mode(context: Context, path: str) -> Optional[int]:
     try:
-        return stat.S_IMODE(os.stat(context.root.base + path).st_mode)
+        return stat.S_IMODE(os.lstat(context.root.base + path).st_mode)
     except OSError:
         return None
 

@@ -115,6 +115,14 @@ def test_table_and_sentence() -> None:
     assert look.finding(WRONG)["severity"] == WARNING
 
 
+def test_warnings_that_are_alike_are_one() -> None:
+    other = bad("preflight.acs", "redirects", "switch it off", state=WARNING)
+    assert look.warnings([WRONG, other, WRONG, good("preflight.iommu", "off")]) == [
+        "it is slow [rule preflight.nic-link, D33] Fix: seat it again And 1 more alike.",
+        "redirects [rule preflight.acs, D10 D33] Fix: switch it off",
+    ]
+
+
 def test_some() -> None:
     assert some(range(4)) == "0, 1, 2, 3"
     assert some(range(5)) == "0, 1, 2, 3 and 1 more"

@@ -96,6 +96,14 @@ def test_shared_memory(make: Callable[[Path], worlds.World], mib: int, tmp_path:
     assert row.text == f"/dev/shm has {mib - 1} MiB free, the ranks need {mib}"
 
 
+def test_a_plain_user_does_not_know_who_has_a_gpu_open(tmp_path: Path) -> None:
+    world = worlds.amd_world(tmp_path)
+    context = world.context()
+    context.open.partial = True
+    (row,) = [row for row in look.rows(context) if row.rule == "preflight.gpu-process"]
+    assert (row.state, row.text) == (UNKNOWN, "some processes cannot be looked at (not root?)")
+
+
 def test_a_value_of_a_proxy_is_never_shown(tmp_path: Path) -> None:
     world = worlds.cpu_world(tmp_path)
     world.answers["systemctl show-environment"] = (0, "http_proxy=http://user:hunter2@192.0.2.1:3128\n", "")

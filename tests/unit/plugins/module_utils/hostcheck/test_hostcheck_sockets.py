@@ -100,7 +100,20 @@ def test_gpu_devices_that_a_process_has_open(tmp_path: Path) -> None:
         (directory / str(number)).symlink_to(target)
     (directory / "10").write_text("no link", encoding="utf-8")
     found = sockets.open_files(Root(str(tmp_path)))
-    assert found == sockets.Open(True, {"77": 4711}, {4711: {"nvidia3", "dri/renderD128", "kfd"}})
+    assert found == sockets.Open(True, False, {"77": 4711}, {4711: {"nvidia3", "dri/renderD128", "kfd"}})
+
+
+def test_processes_that_a_plain_user_may_not_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "proc/4711/fd").mkdir(parents=True)
+    listdir = os.listdir
+
+    def guarded(path: str) -> list[str]:
+        if str(path).endswith("/fd"):
+            raise PermissionError(13, "Permission denied", path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", guarded)
+    assert sockets.open_files(Root(str(tmp_path))) == sockets.Open(True, True)
 
 
 def test_without_proc_nothing_is_known(tmp_path: Path) -> None:
