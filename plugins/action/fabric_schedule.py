@@ -21,7 +21,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.schedul
 WHOLE: dict[str, tuple[int, int]] = {
     "ports_at_once": (0, 64), "bandwidth_size": (2, 1 << 30), "bandwidth_seconds": (1, 600), "bandwidth_iterations": (0, 1 << 24),
     "latency_size": (1, 1 << 20), "latency_iterations": (5, 1 << 24), "queue_pairs": (1, 1024), "tcp_port": (1024, 65535),
-    "test_seconds": (5, 3600), "connect_seconds": (3, 600), "max_seconds": (30, 86400),
+    "test_seconds": (5, 3600), "cross_seconds": (5, 3600), "connect_seconds": (3, 600), "max_seconds": (30, 86400),
 }
 REDUCE: dict[str, tuple[int, int]] = {"iterations": (1, 10000), "seconds": (30, 3600), "connect_seconds": (15, 600), "port": (1024, 65528)}
 SPEC: dict[str, dict[str, Any]] = {

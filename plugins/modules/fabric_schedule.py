@@ -85,6 +85,10 @@ options:
     description: Seconds that a test may take once both ends have met.
     type: int
     default: 15
+  cross_seconds:
+    description: The same between rails, where a way that is not there costs all of it.
+    type: int
+    default: 10
   connect_seconds:
     description: Seconds that an end waits for its peer, beyond what earlier rounds may have taken.
     type: int

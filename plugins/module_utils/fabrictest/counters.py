@@ -13,7 +13,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot 
 PLACES = ("counters", "hw_counters")
 # Names of the kernel's own counters (Documentation/ABI/stable/sysfs-class-infiniband), mlx5, bnxt_re, irdma and rxe.
 ERROR = re.compile(
-    r"err|symbol_error|link_downed|discard|out_of_seq|seq_err|packet_seq|out_of_buffer|timeout|rnr|icrc|retry|retrans|nak|dropp|"
+    r"_err|error|symbol_error|link_downed|discard|out_of_seq|seq_err|packet_seq|out_of_buffer|timeout|rnr|icrc|retry|retrans|nak|dropp|"
     r"adp_retrans|local_link_integrity|excessive_buffer|malformed|crc|overrun|missed|collision|duplicate_request|implied_nak"
 )
 NOT_ERRORS = frozenset(("roce_adp_retrans", "duplicate_request", "tx_timeout_watchdog"))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,21 +79,32 @@ def _in_step(hosts: Mapping[str, Sequence[Row]]) -> bool:
         for index, row in enumerate(rows):
             if any(places.setdefault(network, index) != index for network in subnets(row)):
                 return False
-    return True
+    # Hosts that share a network on one rail share one on all: else ports are lost on both sides.
+    count = len(next(iter(hosts.values()), []))
+    together = [{host: min(subnets(rows[index]), default="") for host, rows in hosts.items()} for index in range(count)]
+    apart = [{frozenset(host for host in row if row[host] == row[other]) for other in row} for row in together]
+    return all(row == apart[0] for row in apart)
 
 
 def _place(rows: Sequence[Row], rails: list[dict[str, Row]]) -> list[int]:
     """Return the rail of each port of a host: by network, then by the device's name, then the first free one."""
     free = list(range(len(rails)))
     found: dict[int, int] = {}
-    alike = [lambda row, other: bool(subnets(row) & subnets(other))] if _separate(rows) else []
-    for same in [*alike, lambda row, other: row["device"] == other["device"] and row["port"] == other["port"]]:
+
+    def take(same: Callable[[Row, Row], bool]) -> None:
         for index, row in enumerate(rows):
             if index not in found:
                 rail = next((rail for rail in free if any(same(row, other) for other in rails[rail].values())), None)
                 if rail is not None:
                     found[index] = rail
                     free.remove(rail)
+
+    if _separate(rows):
+        take(lambda row, other: bool(subnets(row) & subnets(other)))
+    if found:
+        # Networks tell rails apart: a port in another one than all others is on a rail of its own.
+        free.clear()
+    take(lambda row, other: row["device"] == other["device"] and row["port"] == other["port"])
     for index in range(len(rows)):
         if index not in found:
             if not free:

@@ -37,6 +37,7 @@ class Options:
     traffic_class: int | None = None
     tcp_port: int = 18515
     test_seconds: int = 15
+    cross_seconds: int = 10
     connect_seconds: int = 10
     overhead_seconds: float = 2
     max_seconds: int = 900
@@ -142,8 +143,8 @@ def _add_pairs(found: Schedule, hosts: Sequence[str], addresses: Mapping[str, st
                     {"id": name, "round": number, "role": role, "peer": peer, **own, **common}
                 )
         found.rounds.append({
-            "kind": kind, "test": test, "ids": names, "seconds": options.test_seconds, "connect": options.connect_seconds,
-            "typical": _typical(test, options),
+            "kind": kind, "test": test, "ids": names, "connect": options.connect_seconds,
+            "seconds": options.cross_seconds if kind == "cross" else options.test_seconds, "typical": _typical(test, options),
         })
 
 
