@@ -45,14 +45,20 @@ def _twice(seen: Comparison, report: Report) -> None:
             for text in rail.addresses:
                 key = (host.member.cluster, str(ipaddress.ip_interface(text).ip))
                 holders.setdefault(key, []).append((host, index))
-    for (cluster, address), rows in sorted(holders.items(), key=lambda row: row[0]):
-        if len({host.name for host, _index in rows}) < 2:
-            continue
+    found: dict[str, list[tuple[int, str, str]]] = {}
+    for (_cluster, address), rows in sorted(holders.items(), key=lambda row: row[0]):
         everybody = sorted({host.name for host, _index in rows})
-        for host, index in rows:
+        for host, index in rows if len(everybody) > 1 else ():
             others = listed([name for name in everybody[: MANY + 2] if name != host.name])
-            end = report.add(
-                "compare.address-twice", common.FACTS, f"rail {index} has {address}, and so has a rail of {others}",
-                "give each rail of each host an address of its own", cluster=cluster, host=host.name,
-            )
+            found.setdefault(host.name, []).append((index, address, others))
+    for host in seen.engines:
+        own = sorted(found.get(host.name, ()))
+        if not own:
+            continue
+        parts = [f"rail {index} has {address}, and so has a rail of {others}" for index, address, others in own]
+        end = report.add(
+            "compare.address-twice", common.FACTS, "; ".join(parts[:2]) + (f"; and {len(parts) - 2} more" if len(parts) > 2 else ""),
+            "give each rail of each host an address of its own", cluster=host.member.cluster, host=host.name,
+        )
+        for index, address, others in own:
             report.mark(host.name, f"rail {index}", f"{address} is also that of {others}", end, address)

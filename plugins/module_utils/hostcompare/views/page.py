@@ -39,7 +39,9 @@ VERDICTS = (("error", "hosts do not fit together"), ("warning", "hosts differ"))
 
 def _cell(cell: Cell, tag: str) -> str:
     """Return a cell; a mark is a colour, a sign, and what the others have."""
-    first, *more = [cell.lines[0], *([f"[{cell.extra}]"] if cell.extra else []), *cell.lines[1:]]
+    # What the page shows anyway is not said again.
+    extra = cell.extra if not any(cell.extra in line for line in cell.lines) else ""
+    first, *more = [cell.lines[0], *([f"[{extra}]"] if extra else []), *cell.lines[1:]]
     small = "".join(f"<small>{escape(line)}</small>" for line in more)
     if not cell.severity:
         return f"<{tag}>{escape(first)}{small}</{tag}>"

@@ -337,6 +337,16 @@ def test_a_host_in_two_instances_is_told_once(twelve: Facts, tmp_path: Path) -> 
     assert (found.rule, found.host, found.place) == ("compare.active-mtu", "p1", "prefill-0")
 
 
+def test_a_cloned_host_has_one_finding_for_all_of_its_addresses(twelve: Facts) -> None:
+    report = compare(fleets.plan(), {**twelve, "p1": twelve["p0"]})[1]
+    assert {(found.rule, found.host) for found in report.findings()} == {("compare.address-twice", "p0"), ("compare.address-twice", "p1")}
+    text = next(found.text for found in report.findings() if found.host == "p1")
+    assert text == (
+        "rail 0 has 203.0.113.1, and so has a rail of p0; rail 1 has 203.0.113.33, and so has a rail of p0; and 6 more"
+    )
+    assert {mark.column for mark in report.marks if mark.host == "p1"} == set(RAILS)
+
+
 def test_two_clusters_are_not_compared_with_each_other(twelve: Facts, tmp_path: Path) -> None:
     east, west = fleets.plan({"prefill-0": ["p0", "p1"]}, router=""), fleets.plan({"prefill-0": ["d0", "d1"]}, router="", cluster="west")
     both = {key: east[key] + west[key] for key in ("clusters", "instances", "routers")} | {"hosts": {**east["hosts"], **west["hosts"]}}
