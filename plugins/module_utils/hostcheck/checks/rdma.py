@@ -115,7 +115,8 @@ def _fault(rail: Rail, row: Dict[str, Any]) -> Tuple[str, str]:
     address = slot["ipv4"] or slot["gid"]
     if slot["type"] != "v2":
         return f"{where} is {slot['type']}, not RoCE v2", str(slot["type"])
-    if kind(slot).endswith("link-local"):
+    # A fabric may live on 169.254 alone; with a better address beside it, that slot is the wrong one.
+    if kind(slot).endswith("link-local") and rail.gid_index != row["rocev2_gid_index"]:
         return f"{where} is {address}, a link-local address", address
     if rail.addresses and slot["ipv4"] and slot["ipv4"] not in rail.addresses:
         return f"{where} is {address}, planned is {some(rail.addresses)}", address

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, NEEDLESS, NOTE, OK, UNKNOWN, WARNING
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.changes import (
     INFINIBAND,
+    LINK_LOCAL,
     OWN,
     PEER,
     VERDICT,
@@ -16,6 +17,7 @@ from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostche
     both,
     file,
     gid,
+    gid_type,
     gone,
     mode,
     nothing,
@@ -23,6 +25,7 @@ from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostche
     plan,
     rdma,
     told,
+    unaddressed,
 )
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import DRIVER, KERNEL, cpu_world, nic_address
 from ansible_collections.railyard.sglang.tests.unit.support.sysfs import config_space
@@ -48,6 +51,8 @@ RDMA: dict[str, list[Case]] = {
     "rdma-gid": [
         Case(ERROR, gid(2, 3, ZERO), "mlx5_2:1 GID index 3 is empty: has ens2np0 lost its address?"),
         Case(ERROR, gid(2, 3, "fe80:0000:0000:0000:0000:0000:0000:0001"), "a link-local address"),
+        Case(ERROR, both(told(2, 2), gid(2, 2, LINK_LOCAL), gid_type(2, 2, "RoCE v2")), "is 169.254.1.1, a link-local address"),
+        Case(OK, both(gid(2, 3, LINK_LOCAL), unaddressed(2)), ""),
         Case(ERROR, gid(2, 3, "0000:0000:0000:0000:0000:ffff:c000:0263"), "is 192.0.2.99, planned is 192.0.2.3"),
         Case(ERROR, file("/sys/class/infiniband/mlx5_2/ports/1/gid_attrs/types/3", "IB/RoCE v1"), "is v1, not RoCE v2"),
         Case(ERROR, told(1, 2), "mlx5_1:1 GID index 2 is v1"),

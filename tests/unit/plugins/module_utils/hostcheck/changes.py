@@ -133,6 +133,16 @@ def gid(index: int, slot: int, value: str) -> Change:
     return file(f"/sys/class/infiniband/mlx5_{index}/ports/1/gids/{slot}", value)
 
 
+def gid_type(index: int, slot: int, value: str) -> Change:
+    """Return a change of the type of a slot."""
+    return file(f"/sys/class/infiniband/mlx5_{index}/ports/1/gid_attrs/types/{slot}", value)
+
+
+def unaddressed(index: int) -> Change:
+    """Return a change of a planned rail that knows no address."""
+    return lambda world: world.plan["rdma"]["rails"][index].update(addresses=[])
+
+
 def smi_gone(world: World) -> None:
     """Take nvidia-smi away."""
     world.gpus.clear()
@@ -159,6 +169,7 @@ def mode(path: str, bits: int) -> Change:
 
 
 SMI_HANGS = answer("nvidia-smi", 124, "", "nvidia-smi gave no answer in 20 s")
+LINK_LOCAL = "0000:0000:0000:0000:0000:ffff:a9fe:0101"
 ZERO = ":".join(["0000"] * 8)
 DEEPEP = rank(arguments={"moe-a2a-backend": "deepep"})
 INFINIBAND = both(*(file(f"/sys/class/infiniband/mlx5_{index}/ports/1/link_layer", "InfiniBand") for index in range(8)))
