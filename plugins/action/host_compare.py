@@ -133,9 +133,10 @@ class ActionModule(ActionBase):
 
     def _verdict(self, rows: list[dict[str, Any]], options: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
         warned = [said(entry) for entry in reading.entries(row for row in rows if row["severity"] == "warning")]
+        state = {**state, "warnings": [] if options["show"] else warned}
         bad = report.failures(rows, options["fail_on"])
         if not bad:
-            return {**state, "warnings": warned if not options["show"] else []}
+            return state
         shown = [] if options["show"] else lines(bad)
         message = "\n".join(filter(None, [*shown, f"The hosts were compared: {reading.tally(rows)}.", state["msg"]]))
         return {**state, "failed": True, "msg": message}

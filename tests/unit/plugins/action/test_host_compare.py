@@ -87,6 +87,7 @@ def test_an_error_fails_after_everything_was_written(tmp_path: Path) -> None:
     said = " ".join((done.stdout + done.stderr).split())
     assert "error: ansible_facts.rdma (decode-0, host d0): active MTU: rail 3 (mlx5_3, ens3np0) 1024, the others 4096" in said
     assert "The hosts were compared: 1 error, 1 warning." in said
+    assert "kernel: 6.1.0, the others have 6.8.0-45-generic [rule compare.kernel]" in said
     summary = json.loads((tmp_path / "out/summary.json").read_text("utf-8"))
     assert {row["rule"] for row in summary["findings"]} == {"compare.active-mtu", "compare.kernel"}
     assert (tmp_path / "out/d0.json").is_file()
