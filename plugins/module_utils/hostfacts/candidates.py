@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -22,6 +23,8 @@ VARIABLES = {
     "address_range": "sglang_rdma_address_range",
     "gpu_map": "sglang_rdma_device_map",
 }
+# What stands for itself in every list and environment file that names go into. Topology files may have PCI addresses for names.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 # The kernel's names of node types that have reliable connections over InfiniBand or RoCE; EFA's is the second.
 USABLE_TYPES = ("", "CA", "UNSPECIFIED")
 
@@ -108,6 +111,8 @@ def _by_itself(port: Port, options: Options, excluded: Any) -> str:
     """Return why a port can never carry data, or an empty text."""
     if named(port, excluded):
         return f"excluded by {VARIABLES['exclude']}"
+    if not NAME.fullmatch(port.device):
+        return "its name does not fit into a list of devices"
     if port.plane_management:
         return "management device of a multi-plane card"
     if port.representor:

@@ -44,7 +44,8 @@ def deal(locality: Locality, ports: Sequence[Port]) -> Tuple[Map, Optional[Dict[
     load = dict.fromkeys(names, 0)
     # GPUs with a device of their own come first: those without one then share what is left idle.
     for (_rank, tied), gpus in sorted(groups.items(), key=lambda row: (row[0][0], row[1])):
-        idle = [name for name in tied if load[name] == min(load[other] for other in tied)]
+        least = min(load[name] for name in tied)
+        idle = [name for name in tied if load[name] == least]
         for part, gpu in enumerate(gpus):
             found[gpu] = _share(idle, part, len(gpus))
             for name in found[gpu]:

@@ -62,7 +62,8 @@ class Locality:
         if not ports:
             return []
         keys = [self.between(gpu, port)[: 2 if bridges else 1] for port in ports]
-        return [port for port, key in zip(ports, keys) if key == min(keys)]
+        best = min(keys)
+        return [port for port, key in zip(ports, keys) if key == best]
 
     def on_switch(self, ports: Iterable[Port]) -> List[Port]:
         """Return the ports that share a PCIe switch with some GPU."""

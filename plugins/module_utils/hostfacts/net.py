@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 import struct
 import sys
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import pci
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
@@ -99,31 +98,34 @@ def lag(name: Optional[str], known: Dict[str, Dict[str, Any]]) -> Optional[Dict[
 
 def _local_addresses(trie: str) -> List[str]:
     """Return the host's own IPv4 addresses from C(/proc/net/fib_trie)."""
-    found: List[str] = []
+    found: Dict[str, None] = {}
     last = ""
     for line in trie.splitlines():
         words = line.split()
         if len(words) == 2 and words[0] == "|--":
             last = words[1]
-        elif words[:3] == ["/32", "host", "LOCAL"] and last not in found:
-            found.append(last)
-    return found
+        elif words[:3] == ["/32", "host", "LOCAL"]:
+            found[last] = None
+    return list(found)
 
 
-def _routes(text: str) -> List[Tuple[ipaddress.IPv4Network, str]]:
-    """Return the networks that are reached without a gateway, longest prefix first, from C(/proc/net/route)."""
-    found = []
+def _routes(text: str) -> Dict[int, Dict[int, str]]:
+    """Return the network devices of the networks that are reached without a gateway, from C(/proc/net/route).
+
+    :returns: prefix length to first address to device, longest prefix first.
+    """
+    found: Dict[int, Dict[int, str]] = {}
+    order = "<I" if sys.byteorder == "little" else ">I"
     for line in text.splitlines()[1:]:
         words = line.split()
         try:
-            target, gateway, mask = (int(words[place], 16) for place in (1, 2, 7))
-            order = "<I" if sys.byteorder == "little" else ">I"
-            network = f"{socket.inet_ntoa(struct.pack(order, target))}/{bin(mask).count('1')}"
-            if not gateway:
-                found.append((ipaddress.IPv4Network(network), words[0]))
+            target, gateway, mask = (struct.unpack(order, struct.pack(">I", int(words[place], 16)))[0] for place in (1, 2, 7))
+            network = ipaddress.IPv4Network((target, bin(mask).count("1")))
         except (IndexError, ValueError, struct.error):
             continue
-    return sorted(found, key=lambda row: -row[0].prefixlen)
+        if not gateway and network.prefixlen:
+            found.setdefault(network.prefixlen, {}).setdefault(target, words[0])
+    return {length: found[length] for length in sorted(found, reverse=True)}
 
 
 def file_addresses(root: Root) -> Dict[str, List[str]]:
@@ -138,9 +140,10 @@ def file_addresses(root: Root) -> Dict[str, List[str]]:
             address = ipaddress.IPv4Address(text)
         except ValueError:
             continue
-        for network, name in routes:
-            if address in network and network.prefixlen:
-                found.setdefault(name, []).append(f"{address}/{network.prefixlen}")
+        for length, networks in routes.items():
+            name = networks.get(int(address) >> 32 - length << 32 - length)
+            if name is not None:
+                found.setdefault(name, []).append(f"{address}/{length}")
                 break
     for line in (root.read("/proc/net/if_inet6", 1 << 20) or "").splitlines():
         words = line.split()
