@@ -18,6 +18,7 @@ SHARE_OF_RATE = 0.9
 # Fewer ways have no median to speak of.
 FEWEST_FOR_MEDIAN = 4
 STATES = ("failed", "slow", "not measured", "ok")
+ABSENT: Mapping[str, Any] = {"state": "failed", "code": "no-report", "said": []}
 GOOD: Mapping[str, Any] = {"state": "ok", "code": "", "reason": "", "fix": "", "signature": "", "said": []}
 
 Record = Mapping[str, Any]
@@ -62,8 +63,7 @@ def most_us(measurement: Record, limits: Limits) -> float | None:
 
 def _pair(measurement: Record, records: Mapping[str, Record], limits: Limits) -> dict[str, Any]:
     """Judge one way from what its two ends say."""
-    absent = {"state": "failed", "code": "no-report", "said": []}
-    ends = [{**(records.get(role) or absent), "host": measurement[role]["host"]} for role in ("client", "server")]
+    ends: list[dict[str, Any]] = [{**(records.get(role) or ABSENT), "host": measurement[role]["host"]} for role in ("client", "server")]
     client = ends[0]
     found: dict[str, Any] = {
         **measurement, "errors": {end["host"]: end.get("errors") or {} for end in ends},
@@ -90,9 +90,8 @@ def _pair(measurement: Record, records: Mapping[str, Record], limits: Limits) ->
 
 def _group(measurement: Record, records: Mapping[str, Record], limits: Limits) -> dict[str, Any]:
     """Judge one all-reduce from what the hosts of its ranks say."""
-    absent = {"state": "failed", "code": "no-report", "said": []}
-    ends = {host: records.get(host) or absent for host in dict.fromkeys(measurement["hosts"])}
-    rows = next((end["rows"] for end in ends.values() if end.get("rows")), [])
+    ends: dict[str, Record] = {host: records.get(host) or ABSENT for host in dict.fromkeys(measurement["hosts"])}
+    rows: list[Record] = next((end["rows"] for end in ends.values() if end.get("rows")), [])
     # Every rank prints what all of them came to.
     sizes = {row["bytes"]: row for row in rows}
     best = max((row["busbw_gbps"] for row in sizes.values()), default=None)
@@ -135,7 +134,7 @@ def _outliers(found: Sequence[dict[str, Any]], share: float) -> None:
 
 def _absent(missing: Sequence[Record], hosts: Sequence[str]) -> list[dict[str, Any]]:
     """Return a failed measurement for every rail on which a host has no port."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in missing if len(hosts) > 1 else []:
         told = _told("no-port", {})
         told["reason"] = f"{row['host']} has no data port on rail {row['rail']}: {row['why']}"

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest import report
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.perftest import BANDWIDTH
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import natural
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import style
 
 Row = Mapping[str, Any]
@@ -31,12 +32,13 @@ table.heat td.none { background: none; color: var(--muted); }
 VERDICTS = {
     "failed": ("error", "failed"), "slow": ("warning", "slow"), "not measured": ("warning", "not all measured"), "ok": ("good", "good"),
 }
+NOTHING = '<td class="none">&middot;</td>'
 WORDS = {"failed": "failed", "not measured": "n/m"}
 
 
 def _cell(row: Row | None, key: str, most: float, kind: str, digits: int) -> str:
     if row is None:
-        return '<td class="none">&middot;</td>'
+        return NOTHING
     value = row.get(key)
     title = escape(f"{report.name(row)}: " + (row["reason"] or f"{value:.3f}" if value is not None else row["reason"] or row["state"]))
     if value is None:
@@ -56,7 +58,7 @@ def _table(across: Sequence[str], down: Sequence[str], cell: Callable[[str, str]
 
 
 def _hosts(rows: Iterable[Row]) -> list[str]:
-    return list(dict.fromkeys(row[role]["host"] for row in rows for role in ("client", "server")))
+    return sorted({row[role]["host"] for row in rows for role in ("client", "server")}, key=natural)
 
 
 def _maps(rows: Sequence[Row], test: str) -> str:
@@ -66,12 +68,13 @@ def _maps(rows: Sequence[Row], test: str) -> str:
     most = max((row[key] for row in rows if row[key] is not None), default=0)
     digits = 2 if wide and most < 10 else digits
     hosts = _hosts(rows)
-    maps = []
-    for rail in sorted({row["client"]["rail"] for row in rows}):
+
+    def one(rail: int) -> str:
         own = {(row["client"]["host"], row["server"]["host"]): row for row in rows if row["client"]["rail"] == rail}
-        table = _table(hosts, hosts, lambda a, b, own=own: _cell(own.get((a, b)), key, most, kind, digits), "from / to")
-        maps.append(f'<div class="map"><h3>Rail {rail}</h3>{table}</div>')
-    return f'<div class="maps">{"".join(maps)}</div>'
+        table = _table(hosts, hosts, lambda a, b: _cell(own.get((a, b)), key, most, kind, digits), "from / to")
+        return f'<div class="map"><h3>Rail {rail}</h3>{table}</div>'
+
+    return f'<div class="maps">{"".join(map(one, sorted({row["client"]["rail"] for row in rows})))}</div>'
 
 
 def _summary_map(rows: Sequence[Row], test: str) -> str:
@@ -95,7 +98,7 @@ def _crossing(result: Row) -> list[str]:
         own = [row for row in rows if (f"rail {row['client']['rail']}", f"rail {row['server']['rail']}") == (a, b)]
         good = sum(row["state"] in ("ok", "slow") for row in own)
         if not own:
-            return '<td class="none">&middot;</td>'
+            return NOTHING
         title = escape("; ".join(f"{report.name(row)}: {row['reason'] or row['state']}" for row in own[:6]))
         kind = f'class="heat" style="--h:{20 + 60 * good / len(own):.0f}"' if good else 'class="none"'
         return f'<td {kind} title="{title}">{good} of {len(own)}</td>'
