@@ -24,6 +24,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.views impor
 ARGUMENTS = {
     "converge": {"type": "bool", "default": True},
     "looked": {"type": "bool", "default": False},
+    "preliminary": {"type": "bool", "default": False},
     "facts_directory": {"type": "path"},
 }
 READ = (*CLUSTER, *HOST, "ansible_host")
@@ -43,9 +44,12 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def gathered(hostvars: Mapping[str, Mapping[str, Any]], hosts: Sequence[str]) -> dict[str, Any]:
-    """Return the facts of the hosts that C(rdma_facts) has looked at in this run, or that a fact cache remembers."""
-    seen = {host: (hostvars[host].get("ansible_facts") or {}).get("rdma") for host in hosts}
+def gathered(hostvars: Any, hosts: Sequence[str]) -> dict[str, Any]:
+    """Return the facts of the hosts that C(rdma_facts) has looked at.
+
+    :param hostvars: Ansible's magic variable; facts are no templates, and are not searched for some.
+    """
+    seen = {host: (hostvars.raw_get(host).get("ansible_facts") or {}).get("rdma") for host in hosts}
     return {host: plain(facts) for host, facts in seen.items() if facts}
 
 
@@ -141,7 +145,11 @@ class ActionModule(ActionBase):
         if addresses.netaddr is None:
             return {**result, "failed": True, "msg": missing_required_lib("netaddr")}
         groups = {str(name): [str(host) for host in hosts] for name, hosts in task_vars["groups"].items()}
-        given = {host: {name: task_vars["hostvars"][host].get(name) for name in READ} for host in groups.get("all", [])}
+        given = {}
+        for host in groups.get("all", []):
+            # Asking for a host costs more than asking it for a name.
+            row = task_vars["hostvars"][host]
+            given[host] = {name: row.get(name) for name in READ}
         hostvars = {host: plain(row) for host, row in given.items()}
         try:
             refuse_vaulted(given)
@@ -155,8 +163,8 @@ class ActionModule(ActionBase):
                 )
         except PlanError as error:
             return {**result, "failed": True, **self._refusal(error, task_vars)}
-        if options["converge"] and not options["looked"] and any(row["rdma"] for row in plan["hosts"].values()):
-            # The run goes on to look at the hosts, and then says what is left of them.
+        if options["preliminary"] and any(row["rdma"] for row in plan["hosts"].values()):
+            # The run goes on to look at the hosts, and then says what is left of the warnings.
             return {**result, "changed": False, "plan": plan}
         warned = [_said(entry.rows) for entry in reading.entries(row for row in plan["findings"] if row["severity"] == "warning")]
         return {**result, "changed": False, "plan": plan, "warnings": [*result.get("warnings", []), *warned]}
@@ -165,7 +173,9 @@ class ActionModule(ActionBase):
         """Return the facts of the hosts that were looked at, in this run or before it."""
         if options["facts_directory"]:
             return saved(pathlib.Path(options["facts_directory"]), hosts)
-        return gathered(task_vars["hostvars"], hosts) if options["looked"] else {}
+        # Those that --limit leaves out may have changed since a fact cache remembers them.
+        taking_part = {str(host) for host in task_vars.get("ansible_play_hosts_all", [])}
+        return gathered(task_vars["hostvars"], [host for host in hosts if host in taking_part]) if options["looked"] else {}
 
     def _reader(self, task_vars: dict[str, Any]) -> Any:
         base = pathlib.Path(str(task_vars.get("inventory_dir") or self._loader.get_basedir()))

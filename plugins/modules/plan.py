@@ -25,6 +25,10 @@ options:
       - Hosts without such facts are planned from the inventory alone; what is then not known is in C(unknown) of their ranks.
     type: bool
     default: false
+  preliminary:
+    description: Whether a plan that is completed from facts follows. Then warnings are left to that one, where there are such facts.
+    type: bool
+    default: false
   facts_directory:
     description:
       - Directory with facts of an earlier run, one C(HOST.json) per host, to use instead.

@@ -9,6 +9,7 @@ may their rows: they belong to one rank.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def own_subnets(ports: List[Port], context: Context) -> Optional[bool]:
     if ports and all(port.layer == INFINIBAND for port in ports):
         # A subnet manager makes one network of them, whatever addresses IPoIB has.
         return False
-    networks = [subnets(port) for port in ports]
+    networks = [[text for text in subnets(port) if within(text, context.address_range)] for port in ports]
     if not ports or not all(networks):
         return None
     flat = [network for rows in networks for network in set(rows)]
@@ -86,6 +87,13 @@ def release(text: str) -> Tuple[int, ...]:
     """Return the numbers at the start of a version."""
     found = re.match(r"^(\d+)\.(\d+)\.(\d+)", text)
     return tuple(int(part) for part in found.groups()) if found else ()
+
+
+def within(network: str, wanted: Optional[str]) -> bool:
+    """Return whether a network lies in another one, for example C(192.0.2.0/25) in C(192.0.2.0/24); in None lies everything."""
+    if wanted is None:
+        return True
+    return ipaddress.ip_address(network.partition("/")[0]) in ipaddress.ip_network(wanted, strict=False)
 
 
 def _ib_device(ports: List[Port], selection: Dict[str, Any], context: Context) -> Row:
@@ -124,7 +132,7 @@ def _gid(ports: List[Port], selection: Dict[str, Any], context: Context) -> List
     without = [label for label, index in indexes.items() if index is None]
     if without:
         why = "the interfaces of these ports need addresses; a guessed index ends in connection timeouts"
-        return [unknown("NCCL_IB_GID_INDEX", f"RoCE v2 GID of {', '.join(without)}", why)]
+        return [unknown("NCCL_IB_GID_INDEX" if context.device != "cpu" else "MC_GID_INDEX", f"RoCE v2 GID of {', '.join(without)}", why)]
     index = selection["uniform_gid_index"]
     if index is not None:
         why = f"RoCE v2 GID of the port's own address on all {len(ports)} data ports"
@@ -136,7 +144,7 @@ def _gid(ports: List[Port], selection: Dict[str, Any], context: Context) -> List
         if context.backend == "nixl":
             names.append("UCX_IB_GID_INDEX")
         return [row(name, str(index), why) for name in names]
-    if context.device == "cpu":
+    if context.device == "cpu" or (context.nodes < 2 and not context.deepep):
         return []
     why = f"the ports have different RoCE v2 GID indexes ({text}), so that none is set; Mooncake, too, then looks by itself"
     if context.address_range:
@@ -157,8 +165,9 @@ def _traffic_class(facts: Dict[str, Any], ports: List[Port], context: Context) -
         if f"{device['name']}:{port.get('port', 1)}" in keys
     }
     if len(told) == 1 and None not in told:
-        value = str(told.pop())
-        return [row(name, value, "traffic class that the host has set for all data ports") for name in names]
+        # Not taken from there: a value that is set in between would change what runs.
+        why = f"the host has set {told.pop()} for all data ports, and the libraries follow {TRAFFIC_CLASS} only"
+        return [unknown(name, TRAFFIC_CLASS, why) for name in names]
     why = "it must match the lossless class of the switches, which no host knows; unset, traffic travels in the default class"
     return [unknown(name, TRAFFIC_CLASS, why) for name in names]
 
@@ -196,13 +205,13 @@ def derive(facts: Dict[str, Any], selection: Dict[str, Any], context: Context) -
         text, why = question["question"], f"{question['variable']} answers it"
         return [unknown(name, text, why) for name in (IB_DEVICE, "NCCL_IB_HCA")] + sockets
     ports = chosen(facts, selection)
-    if not ports or context.backend == "mooncake_tcp":
+    if not ports:
         return sockets
     rows: List[Row] = []
     # NIXL ignores the flag in 0.5.8, and later UCX_NET_DEVICES wins over it.
     if context.backend == "mooncake":
         rows.append(_ib_device(ports, selection, context))
-    if all(port.layer == UNSPECIFIED for port in ports):
+    if context.backend == "mooncake" and all(port.layer == UNSPECIFIED for port in ports):
         why = "EFA has no queue pairs that Mooncake's RDMA transport can use; NCCL reaches it by a plugin, without NCCL_IB_HCA"
         return [*rows, row("MOONCAKE_PROTOCOL", "efa", why), *sockets]
     if context.backend == "mooncake":

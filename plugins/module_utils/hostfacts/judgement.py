@@ -12,7 +12,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.consumer
 Row = Dict[str, Any]
 
 # How far GPUDirect may reach, nearest first, with NCCL's numbers for them. NCCL has no NODE: it is PHB or SYS to it.
-LEVELS = {"LOC": 0, "PIX": 1, "PXB": 2, "PHB": 3, "SYS": 4}
+LEVELS = {"LOC": 0, "NVL": 0, "NVB": 0, "C2C": 0, "PIX": 1, "PXB": 2, "P2C": 2, "PXN": 2, "PHB": 3, "SYS": 4}
 NUMBERS = {"0": "LOC", "1": "PIX", "2": "PXB", "3": "PHB", "4": "SYS", "5": "SYS"}
 DEFAULT_LEVEL = "PXB"
 NEEDED = {"PIX": "PIX", "PXB": "PXB", "PHB": "PHB", "NODE": "SYS", "SYS": "SYS"}

@@ -28,6 +28,11 @@ def version(text: Optional[str]) -> Optional[Tuple[int, int, int, int]]:
     return major, minor, patch, post
 
 
+def default_switch(mooncake: Optional[str]) -> str:
+    """Return what WITH_NVIDIA_PEERMEM means to a version of Mooncake where it is not set."""
+    return "0" if version(mooncake) == DMABUF_BY_DEFAULT else "1"
+
+
 def _both(*values: Optional[bool]) -> Optional[bool]:
     """Return whether all of some facts are true; None where one is unknown and none is false."""
     if False in values:
@@ -92,7 +97,8 @@ def _mooncake(facts: Dict[str, Any], device: str, mooncake: Optional[str], switc
     name = f"Mooncake {mooncake}" if number else "Mooncake of unknown version"
     switchable = None if number is None else number >= SWITCHABLE
     load = [] if loaded else ["load nvidia_peermem, now and at boot"]
-    if device == "cuda" and (loaded or (loadable and (dmabuf is not True or switchable is not True))):
+    if device == "cuda" and loadable:
+        # Whether or not it is loaded just now: the choice must not change from one look to the next.
         # The variable is without effect before it was invented, so that it can be set for an unknown version as well.
         environment = {} if switchable is False else {SWITCH: "1"}
         return _verdict(True, PEERMEM, f"{name} registers GPU memory through nvidia_peermem", environment=environment, needs=load)
@@ -142,7 +148,8 @@ def judge(
     given = environment or {}
     if device == "cpu":
         return _verdict(True, HOST, "the engine runs on CPUs: there is no GPU memory to register")
-    if backend == "mooncake_tcp" or str(given.get("MC_FORCE_TCP", "0")) not in ("0", ""):
+    # Any value of it counts, 0 too.
+    if backend == "mooncake_tcp" or given.get("MC_FORCE_TCP") is not None:
         return _verdict(True, HOST, "Mooncake copies through host memory to TCP")
     if backend == "nixl":
         return _nixl(facts, device)

@@ -90,7 +90,11 @@ def _degraded(state: Narrowed, ports: Sequence[Port], chosen: Sequence[Port]) ->
     """Return a warning for every slower port of the chosen model beside a GPU that no chosen port is beside."""
     where, models, keys = state.locality, {port.model for port in chosen if port.model[0]}, {port.key for port in chosen}
     without = [gpu for gpu in where.gpus if gpu not in where.covered(chosen)]
-    slower = [port for port in ports if port.key not in keys and port.state == ACTIVE and port.model in models]
+    if state.options.include is not None:
+        return []
+    least = min((port.rate or 0.0 for port in chosen), default=0.0)
+    slower = [port for port in ports
+              if port.key not in keys and port.state == ACTIVE and port.model in models and (port.rate or 0.0) < least]
     return [f"{port.label} is of the same model as the data devices, and has only {gbps(port.rate)}"
             for port in slower if any(gpu in where.covered([port]) for gpu in without)]
 

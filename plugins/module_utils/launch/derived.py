@@ -13,6 +13,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs impo
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.instance import Instance
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.stacks import EngineStack
 
+# Backends for which the facts give the value, or say why there is none.
+FORMED = ("mooncake", "mooncake_tcp")
 Derived = dict[str, tuple[Any, str]]
 
 
@@ -118,10 +120,13 @@ def fabric(instance: Instance, rank: int, cluster: Cluster, stack: EngineStack, 
     if row["sglang_rdma_device_map"]:
         text = json.dumps({str(gpu): name for gpu, name in sorted(row["sglang_rdma_device_map"].items(), key=lambda pair: int(pair[0]))})
         return {"disaggregation-ib-device": (text, "sglang_rdma_device_map: each GPU has a NIC of its own")}
-    if told is not None:
-        return {"disaggregation-ib-device": told.device} if told.device else {}
-    if row["sglang_rdma_devices"]:
-        return {"disaggregation-ib-device": (",".join(row["sglang_rdma_devices"]), "sglang_rdma_devices")}
+    if told is not None and told.device:
+        return {"disaggregation-ib-device": told.device}
+    # Of backends that nobody derives a form for, and of NIXL, where UCX is told nothing that would win over it.
+    plainly = told is None or (cluster.variables["sglang_transfer_backend"] not in FORMED and "UCX_NET_DEVICES" not in told.environment)
+    if plainly and row["sglang_rdma_devices"]:
+        why = "sglang_rdma_devices" if told is None or row["rdma_written"] else "the data devices of the host"
+        return {"disaggregation-ib-device": (",".join(row["sglang_rdma_devices"]), why)}
     return {}
 
 

@@ -24,6 +24,8 @@ TYPED = {"SGLANG_HOST_IP": "sglang_fabric_address", "HOST_IP": "sglang_fabric_ad
 ADDRESS = "SGLANG_HOST_IP"
 # Mooncake goes over TCP by this variable being set at all.
 FORCED = "MC_FORCE_TCP"
+# Other transports of Mooncake than RDMA, each on by being set at all.
+TRANSPORTS = (FORCED, "MC_FORCE_MNNVL", "MC_INTRANODE_NVLINK")
 # Unset, they mean the default class: nothing is missing.
 TRAFFIC_CLASSES = ("MC_IB_TC", "NCCL_IB_TC", "NVSHMEM_IB_TRAFFIC_CLASS", "UCX_IB_TRAFFIC_CLASS")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -107,16 +109,33 @@ def _rdma(
         over_tcp = {FORCED: ("1", off)} if backend == "mooncake" and stack.device in looked.GPUS else {}
         return over_tcp | ({"NCCL_IB_DISABLE": ("1", off)} if stack.device in looked.GPUS and instance.nodes > 1 else {})
     if told is not None:
-        return told.environment | _gid_index(row, stack, backend)
-    return _fabric(row, stack, backend) | (_nixl(row, stack) if backend == "nixl" else {})
+        derived = [name for name in told.environment if name.endswith("_GID_INDEX")]
+        return told.environment | _gid_index(row, stack, backend, derived)
+    return _fabric(row, stack, backend) | (_nixl(row, stack) if backend == "nixl" else {}) | _said(instance, cluster, stack, backend)
 
 
-def _gid_index(row: dict[str, Any], stack: EngineStack, backend: str) -> dict[str, tuple[str, str]]:
-    """Return the index that the operator gives."""
+def _said(instance: Instance, cluster: Cluster, stack: EngineStack, backend: str) -> dict[str, tuple[str, str]]:
+    """Return what follows from variables of the cluster alone."""
+    traffic_class = cluster.variables["sglang_rdma_traffic_class"]
+    why = "RDMA or nothing: where none of the devices is usable, Mooncake goes over TCP without a word"
+    found = {"MC_FORCE_HCA": ("1", why)} if backend == "mooncake" else {}
+    if traffic_class >= 0:
+        names = (["MC_IB_TC"] if backend == "mooncake" else []) + (["NCCL_IB_TC"] if stack.device in looked.GPUS else [])
+        found |= {name: (str(traffic_class), "sglang_rdma_traffic_class") for name in names}
+    if cluster.variables["sglang_rdma_cross_rail"] is False and instance.nodes > 1 and stack.device in looked.GPUS:
+        found["NCCL_CROSS_NIC"] = ("0", "sglang_rdma_cross_rail is false")
+    return found
+
+
+def _gid_index(row: dict[str, Any], stack: EngineStack, backend: str, derived: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+    """Return the index that the operator gives.
+
+    :param derived: variables that are set anyhow, and then to this index.
+    """
     if row["sglang_gid_index"] < 0:
         return {}
     names = ["NCCL_IB_GID_INDEX", "MC_GID_INDEX"] if stack.device in looked.GPUS else ["MC_GID_INDEX"] if backend == "mooncake" else []
-    return {name: (str(row["sglang_gid_index"]), "sglang_gid_index, for NCCL and Mooncake alike") for name in names}
+    return {name: (str(row["sglang_gid_index"]), "sglang_gid_index, for NCCL and Mooncake alike") for name in [*names, *derived]}
 
 
 def _nixl(row: dict[str, Any], stack: EngineStack) -> dict[str, tuple[str, str]]:

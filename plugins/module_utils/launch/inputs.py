@@ -39,6 +39,7 @@ class Cluster:
     :ivar groups: inventory group name to host names in inventory order.
     :ivar hosts: host name to its host variables.
     :ivar looks: host name to what was seen on it, of hosts that were looked at.
+    :ivar written: host name to its variables before they were completed from what was seen.
     """
 
     variables: dict[str, Any]
@@ -48,6 +49,7 @@ class Cluster:
     groups: Mapping[str, list[str]]
     hosts: dict[str, dict[str, Any]]
     looks: Mapping[str, Any] = field(default_factory=dict)
+    written: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def _not_finite(value: Any, path: str) -> Iterator[str]:
@@ -146,14 +148,15 @@ def clusters(groups: Mapping[str, list[str]], hostvars: Mapping[str, Mapping[str
 
 
 # A device by name, one of its ports, or a PCI function.
-DEVICE = re.compile(r"(?P<name>[^\s,:=^]+)(:[0-9]{1,3})?|([0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+DEVICE = re.compile(r"(?P<name>[^\s,:=^]+)(:[0-9]{1,3})?|([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
 
 
 def _devices(written: list[Any]) -> dict[str, Any]:
     """Return the data devices as written, and their names, which only a look at the host tells of PCI addresses."""
     found = [DEVICE.fullmatch(str(item)) for item in written]
     names = [match["name"] for match in found if match and match["name"]]
-    return {"rdma_written": written, "sglang_rdma_devices": names if len(names) == len(written) else []}
+    written = [str(item).lower() if match and not match["name"] else item for item, match in zip(written, found)]
+    return {"rdma_written": written, "sglang_rdma_devices": list(dict.fromkeys(names)) if len(names) == len(written) else []}
 
 
 def _check_devices(row: dict[str, Any], findings: Findings, host: str) -> None:

@@ -25,6 +25,11 @@ GPUS = ("cuda", "rocm")
 # The plan derives these itself, from the fabric address.
 SOCKETS = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME")
 MODULES = {"cuda": "nvidia_peermem"}
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+# Two ways to name devices to NVSHMEM; the first wins where both are set (NVSHMEM ibgda.cpp).
+NVSHMEM = (frozenset({"NVSHMEM_HCA_LIST"}), frozenset({"NVSHMEM_HCA_PE_MAPPING", "NVSHMEM_ENABLE_NIC_PE_MAPPING"}))
+# Backends of which it is known how they register memory.
+JUDGED = ("mooncake", "mooncake_tcp", "nixl")
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def wanted(variables: Mapping[str, Any], stack: EngineStack) -> bool:
     return stack.device in GPUS if given is None else bool(given)
 
 
-def options(row: Mapping[str, Any]) -> dict[str, Any]:
+def options(row: Mapping[str, Any], stack: EngineStack) -> dict[str, Any]:
     """Return what is known beforehand of a host's data devices, as option C(selection) of the module C(rdma_facts)."""
     mapped = row["sglang_rdma_device_map"]
     names = (name.strip() for text in mapped.values() for name in text.split(","))
@@ -78,34 +83,51 @@ def options(row: Mapping[str, Any]) -> dict[str, Any]:
         "expected_devices": row["sglang_rdma_expected_devices"],
         "expected_rate_gbps": row["sglang_rdma_expected_rate_gbps"],
         "address_range": row["sglang_rdma_address_range"] or None,
-        "gpu_map": mapped or None,
+        # Without GPUs its keys are ranks, of which the host knows nothing.
+        "gpu_map": (mapped or None) if stack.device in GPUS else None,
     }
 
 
-def _look(host: str, row: Mapping[str, Any], facts: Any, findings: Findings) -> Look | None:
-    asked = options(row)
+def _look(host: str, row: Mapping[str, Any], facts: Any, stack: EngineStack, findings: Findings) -> Look | None:
+    asked = options(row, stack)
     try:
-        return Look(facts, select(facts, Options(**asked)), asked)
+        selection = select(facts, Options(**asked))
+        # Whatever else is read of the facts later must be readable, too.
+        context = consumers.Context(device=stack.device, nodes=2, deepep=True)
+        consumers.derive(facts, selection, context)
+        registration.judge(facts, "mooncake", stack.device)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # Facts of the run have the right form; those of a file may have been written by anybody.
+        # Facts of the run have the right form; those of a file or a fact cache may have been written by anybody.
         findings.add(
             "facts.form", "plan_facts", f"these are not facts of module rdma_facts: {type(error).__name__} {error}",
-            "write them anew with playbooks/facts.yml", host,
+            "write them anew with playbooks/facts.yml, or empty the fact cache", host,
         )
         return None
+    # A map may leave out GPUs that no rank uses; what the ranks need is a rule of its own.
+    problems = [text for text in selection["problems"] if not text.endswith(" is not in it")]
+    return Look(facts, {**selection, "problems": problems}, asked)
 
 
-def _address(addresses: Collection[str]) -> str:
-    """Return the address of a rail that the plan compares: with its prefix, IPv4 before IPv6, none of the link alone."""
+def _address(addresses: Collection[str], wanted: str) -> str:
+    """Return the address of a rail that the plan compares: with its prefix, IPv4 before IPv6, none of the link alone.
+
+    :param wanted: network of the data addresses, empty where none is given.
+    """
     rows = [ipaddress.ip_interface(text) for text in addresses if "/" in text]
     usable = sorted((row for row in rows if not row.ip.is_link_local), key=lambda row: row.version)
-    return str(usable[0]) if usable else ""
+    inside = [row for row in usable if not wanted or row.ip in ipaddress.ip_network(wanted, strict=False)]
+    return str(inside[0]) if inside else ""
 
 
 def _completed(row: dict[str, Any], look: Look) -> dict[str, Any]:
     """Return the variables of a host with what the facts add to them."""
     rails = look.selection["rails"]
-    addresses = {rail["device"]: address for rail in rails if (address := _address(rail["addresses"]))}
+    addresses: dict[str, str] = {}
+    for rail in rails if look.selection["link_layer"] != "InfiniBand" else ():
+        address = _address(rail["addresses"], row["sglang_rdma_address_range"])
+        # The slaves of a bond share one, which is a finding of its own.
+        if address and address not in addresses.values():
+            addresses.setdefault(rail["device"], address)
     return row | {
         # Rail by rail, which is the order of the GPUs where both are one to one.
         "sglang_rdma_devices": list(dict.fromkeys(rail["device"] for rail in rails)) or row["sglang_rdma_devices"],
@@ -120,9 +142,11 @@ def complete(cluster: Cluster, stack: EngineStack, facts: Mapping[str, Any], fin
     """
     if not wanted(cluster.variables, stack):
         return cluster
-    looks = {host: look for host, row in cluster.hosts.items() if host in facts and (look := _look(host, row, facts[host], findings))}
+    engines = {host for pool in cluster.pools.values() for host in cluster.groups.get(pool["group"], [])}
+    seen = [host for host in cluster.hosts if host in facts and host in engines]
+    looks = {host: look for host in seen if (look := _look(host, cluster.hosts[host], facts[host], stack, findings))}
     rows = {host: _completed(row, looks[host]) if host in looks else row for host, row in cluster.hosts.items()}
-    return dataclasses.replace(cluster, hosts=rows, looks=looks)
+    return dataclasses.replace(cluster, hosts=rows, looks=looks, written=cluster.hosts)
 
 
 def tell(
@@ -143,22 +167,59 @@ def tell(
         deepep=deepep, socket_interface=row["sglang_fabric_interface"], cross_rail=cluster.variables["sglang_rdma_cross_rail"],
         traffic_class=traffic_class if traffic_class >= 0 else None, address_range=row["sglang_rdma_address_range"] or None,
     )
-    facts, selection = dict(look.facts), dict(look.selection)
+    own = {name: value for name, value in written.items() if value is not None}
+    facts, selection = dict(look.facts), visible(look.selection, own)
     rows = [entry for entry in consumers.derive(facts, selection, context) if entry["name"] not in SOCKETS]
     values = {entry["name"]: (entry["value"], entry["why"]) for entry in rows if "value" in entry}
     device = values.pop(consumers.IB_DEVICE, None)
-    verdict: Mapping[str, Any] = {}
-    own = {name: value for name, value in written.items() if value is not None}
-    if backend != "none":
-        verdict = registration.judge(facts, backend, stack.device, stack.mooncake or None, own)
-        values |= {name: (value, verdict["why"]) for name, value in verdict["environment"].items()}
-    if "MC_FORCE_TCP" in own:
-        # It would win over the operator's word.
-        values.pop("MC_FORCE_HCA", None)
+    verdict = _verdict(facts, backend, stack, instance, written)
+    values |= {name: (value, verdict["why"]) for name, value in verdict.get("environment", {}).items()}
+    for name in _excluded(own) | ({"UCX_NET_DEVICES"} if stack.nixl_devices and row["sglang_rdma_device_map"] else set()):
+        values.pop(name, None)
     unknown = tuple(entry for entry in rows if "value" not in entry)
     merged = {**{name: value for name, (value, _why) in values.items()}, **written}
     effective = {name: value for name, value in merged.items() if value is not None}
-    return Told(device, values, unknown, verdict, tuple(judgement.judge(effective, facts, selection, context)))
+    return Told(device, values, unknown, verdict, tuple(judgement.judge(effective, facts, dict(look.selection), context)))
+
+
+def visible(selection: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return a selection with the GPUs numbered as a process sees them.
+
+    :param environment: of the process; CUDA_VISIBLE_DEVICES and its like hide and renumber GPUs.
+    """
+    text = next((environment[name] for name in VISIBLE if name in environment), None)
+    if text is None or not selection["gpu_map"]:
+        return dict(selection)
+    shown = [part.strip() for part in text.split(",")]
+    if all(part in selection["gpu_map"] for part in shown):
+        return {**selection, "gpu_map": {str(index): selection["gpu_map"][gpu] for index, gpu in enumerate(shown)}}
+    question = {
+        "question": f"which GPUs {text!r} means", "variable": "sglang_rdma_device_map", "candidates": [],
+    }
+    return {**selection, "gpu_map": {}, "gpu_map_ambiguous": question}
+
+
+def _excluded(own: Mapping[str, str]) -> set[str]:
+    """Return what must not be derived beside what the operator writes: it would win over it, or contradict it."""
+    found: set[str] = set()
+    for group in NVSHMEM:
+        if set(own) & group:
+            found |= set().union(*NVSHMEM) - set(own)
+    return found
+
+
+def _verdict(
+    facts: dict[str, Any], backend: str, stack: EngineStack, instance: Instance, written: Mapping[str, str | None],
+) -> Mapping[str, Any]:
+    """Return the verdict on the registration of GPU memory; NCCL of an instance of several hosts registers it as UCX does."""
+    kind = backend if backend in JUDGED else "nixl" if backend == "none" and instance.nodes > 1 else ""
+    if not kind:
+        return {}
+    own = {name: value for name, value in written.items() if value is not None}
+    if registration.SWITCH in written and written[registration.SWITCH] is None:
+        own[registration.SWITCH] = registration.default_switch(stack.mooncake or None)
+    found = registration.judge(facts, kind, stack.device, stack.mooncake or None, own)
+    return {**found, "environment": {name: value for name, value in found["environment"].items() if name not in own}}
 
 
 def part(cluster: Cluster, stack: EngineStack, host: str, told: Collection[Told]) -> dict[str, Any] | None:
@@ -175,7 +236,7 @@ def part(cluster: Cluster, stack: EngineStack, host: str, told: Collection[Told]
         "known": look is not None,
         "device": stack.device,
         "backend": cluster.variables["sglang_transfer_backend"],
-        "selection": options(cluster.hosts[host]),
+        "selection": options(cluster.hosts[host], stack),
         "devices": selection.get("data_devices", cluster.hosts[host]["sglang_rdma_devices"]),
         "ports": selection.get("data_ports", []),
         "rails": selection.get("rails", []),

@@ -22,6 +22,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import (
     ports,
 )
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.arguments import Given
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.environment import TRANSPORTS
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.instance import Instance
@@ -111,6 +112,9 @@ class Ranks:
         for name, row in given.items():
             resolved = folder.resolve(row.value, f"environment {name} of {instance.name}", self.findings)
             values[name] = (None if resolved is None else str(resolved), f"written in {row.variable}")
+        if "MC_FORCE_HCA" not in given and any(name in given and given[name].value is not None for name in TRANSPORTS):
+            # It would win over the operator's choice of a transport.
+            values.pop("MC_FORCE_HCA", None)
         kept = {name: (value, why) for name, (value, why) in sorted(values.items()) if value is not None}
         return {name: value for name, (value, _why) in kept.items()}, {name: why for name, (_value, why) in kept.items()}
 
@@ -147,7 +151,7 @@ class Ranks:
             "files": folder.rows,
             "gpus": list(range(instance.gpu[rank], instance.gpu[rank] + instance.gpus_per_host)),
             "reasons": {options[dest]: why for dest, why in reasons.items()} | env_reasons,
-            "unknown": self._unknown(host, named, told),
+            "unknown": self._unknown(host, named | set(env), told),
             "ports": ports.rank(instance, rank, self.cluster, self.stack),
             "health_url": addresses.url(hosts.reached(self.cluster, host), instance.port) + "/health",
             "registration": self._registration(instance, rank),

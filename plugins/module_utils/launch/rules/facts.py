@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.consumers import IB_DEVICE, TRAFFIC_CLASS
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import environment
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import environment, looked
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.catalogue import NOTE, WARNING
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.looked import Look
@@ -18,20 +18,23 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import
 
 DEVICES = "sglang_rdma_devices"
 VARIABLE = re.compile(r"\bsglang_[a-z_]+\b")
+GID_VARIABLES = ("NCCL_IB_GID_INDEX", "MC_GID_INDEX", "NVSHMEM_IB_GID_INDEX", "UCX_IB_GID_INDEX")
 AFFINITY = "MC_ENABLE_DEST_DEVICE_AFFINITY"
 NO_GID = "no RoCE v2 GID"
 
 
 def check(contract: Contract, findings: Findings) -> None:
     """Judge every host that was looked at, and what its ranks are told."""
-    engines = dict.fromkeys(rank.host for rank in contract.ranks)
-    for host in engines:
-        look = contract.cluster.looks.get(host)
-        if look is not None:
-            _devices(host, look, findings)
-            _gid_index(host, look, contract.cluster.hosts[host]["sglang_gid_index"], findings)
+    # A rank that shares nothing with other hosts needs no RDMA.
+    ranks = [rank for rank in contract.ranks if rank.told is not None and (rank.instance.mode != "plain" or rank.instance.nodes > 1)]
+    for host in dict.fromkeys(rank.host for rank in ranks):
+        look = contract.cluster.looks[host]
+        _devices(host, look, findings)
+        _written(host, look, contract.cluster.hosts[host], contract.cluster.written[host], findings)
     _rail_names(contract, findings)
-    for rank in contract.ranks:
+    for rank in ranks:
+        _gpus(contract, rank, findings)
+        _gid_index(contract, rank, findings)
         if rank.told is not None:
             _unanswered(contract, rank, findings)
             _registration(contract, rank, findings)
@@ -70,18 +73,63 @@ def _devices(host: str, look: Look, findings: Findings) -> None:
     for text in selection["warnings"]:
         if NO_GID in text:
             findings.add("facts.no-gid", DEVICES, text, "give the interface its address again; a DHCP client may have taken it", host)
-        elif not any(key.partition(":")[0] in text for key in selection["missing"]):
+        elif not any(_names(key.partition(":")[0], text) for key in selection["missing"]):
             findings.add("facts.devices", _blamed(text), text, "repair the host, or name the data devices", host)
 
 
-def _gid_index(host: str, look: Look, written: int, findings: Findings) -> None:
-    wrong = {key: index for key, index in look.selection["gid_indexes"].items() if index is not None and index != written}
-    if written >= 0 and wrong:
-        shown = ", ".join(f"{key} {index}" for key, index in wrong.items())
+def _names(name: str, text: str) -> bool:
+    """Return whether a text names a device, and not only one whose name begins alike."""
+    return bool(re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", text))
+
+
+def _written(host: str, look: Look, row: dict[str, Any], given: dict[str, Any], findings: Findings) -> None:
+    """What the inventory says of addresses and distances, against what was seen.
+
+    :param given: the variables of the host before the facts were added to them.
+    """
+    rails = {rail["device"]: [text.partition("/")[0] for text in rail["addresses"]] for rail in look.selection["rails"]}
+    for device, text in given["sglang_rail_addresses"].items():
+        if str(text).partition("/")[0] not in rails.get(device, [str(text).partition("/")[0]]):
+            findings.add(
+                "facts.contradiction", f"sglang_rail_addresses.{device}",
+                f"{text} is not on it; it has {', '.join(rails[device]) or 'none'}",
+                "correct the variable, or leave it out: the plan takes what the host shows", host,
+            )
+    paths = {path for path in look.selection["gpu_paths"].values() if path != "UNKNOWN"}
+    said = row["sglang_gpu_nic_path"]
+    if said and paths and said not in paths:
         findings.add(
-            "facts.gid-index", "sglang_gid_index", f"{written} is not the RoCE v2 GID of the port's own address ({shown})",
+            "facts.contradiction", "sglang_gpu_nic_path", f"is {said}, and the NICs are {', '.join(sorted(paths))} away from the GPUs",
             "leave it out: the plan takes what the host shows", host,
         )
+
+
+def _gpus(contract: Contract, rank: Rank, findings: Findings) -> None:
+    """A GPU that has fallen off the bus shifts the numbers of those behind it."""
+    seen = len(contract.cluster.looks[rank.host].facts.get("gpus") or [])
+    needed = rank.instance.gpu[rank.number] + rank.instance.gpus_per_host
+    if contract.engine.device in looked.GPUS and seen and seen < needed and not set(rank.environment) & set(looked.VISIBLE):
+        findings.add(
+            "facts.gpu-count", f"sglang_pools.{rank.instance.pool}.tp",
+            f"the host shows {seen} GPUs, and {rank.instance.name} needs {needed}",
+            "look for the missing ones (lspci, kernel log: Xid 79), or plan with fewer", rank.host, place=rank.instance.name,
+        )
+
+
+def _gid_index(contract: Contract, rank: Rank, findings: Findings) -> None:
+    """An index that is written is the one of the port's own address on every data port."""
+    indexes = contract.cluster.looks[rank.host].selection["gid_indexes"]
+    index = contract.cluster.hosts[rank.host]["sglang_gid_index"]
+    written = {"sglang_gid_index": str(index)} if index >= 0 else {}
+    written |= {rank.written[name]: rank.environment.get(name, "") for name in GID_VARIABLES if name in rank.written}
+    for variable, text in written.items():
+        wrong = {key: right for key, right in indexes.items() if right is not None and str(right) != text}
+        if text.isdigit() and wrong:
+            shown = ", ".join(f"{key} {right}" for key, right in wrong.items())
+            findings.add(
+                "facts.gid-index", variable, f"{text} is not the RoCE v2 GID of the port's own address ({shown})",
+                "leave it out: the plan takes what the host shows", rank.host,
+            )
 
 
 def _rail_names(contract: Contract, findings: Findings) -> None:
@@ -112,14 +160,18 @@ def _unanswered(contract: Contract, rank: Rank, findings: Findings) -> None:
         if name in environment.TRAFFIC_CLASSES:
             fix = f"set {TRAFFIC_CLASS} to what the switches have, or waive this rule"
             findings.add("facts.traffic-class", TRAFFIC_CLASS, f"is not set: {row['why']}", fix, severity=NOTE)
-        elif not contract.cluster.looks[rank.host].selection["ambiguous"] and NO_GID[3:] not in row["unknown"]:
+        elif NO_GID[3:] in row["unknown"]:
+            if not any(NO_GID in text for text in contract.cluster.looks[rank.host].selection["warnings"]):
+                text = f"{row['unknown']}: no GID could be read"
+                findings.add("facts.no-gid", DEVICES, text, "gather the facts as root", rank.host, severity=WARNING)
+        elif not contract.cluster.looks[rank.host].selection["ambiguous"]:
             variable = _blamed(f"{row['unknown']} {row['why']}", "sglang_rdma_device_map")
             severity = "" if name == IB_DEVICE else WARNING
             findings.add("facts.ambiguous", variable, text, f"set {variable} of this host", rank.host, severity=severity)
 
 
 def _registration(contract: Contract, rank: Rank, findings: Findings) -> None:
-    verdict = rank.told.verdict if rank.told else {}
+    verdict = rank.told.verdict if rank.told and rank.instance.mode != "plain" else {}
     if verdict and verdict["ok"] is not True:
         fix = f"use {verdict['alternative'] or 'another backend: ' + ', '.join(contract.engine.backends)}"
         severity = "" if verdict["ok"] is False else WARNING

@@ -22,6 +22,7 @@ PATHS = {"PIX": 1, "PXB": 2, "PHB": 4, "NODE": 4, "SYS": 5}
 LEVELS = {"LOC": 0, "NVL": 0, "NVB": 0, "C2C": 0, "PIX": 1, "PXB": 2, "P2C": 3, "PXN": 3, "PHB": 4, "SYS": 5}
 LEVELS |= {"0": 0, "1": 1, "2": 2, "3": 4, "4": 5, "5": 5}
 USUAL_LEVEL = "PXB"
+LEVEL = "NCCL_NET_GDR_LEVEL"
 
 
 def check(contract: Contract, findings: Findings) -> None:
@@ -32,7 +33,7 @@ def check(contract: Contract, findings: Findings) -> None:
         _same_number(contract, instance, findings)
     for rank in contract.ranks:
         _collectives(contract, rank, findings)
-        if rank.told is None:
+        if rank.told is None or not rank.told.judged or any(row["ok"] is None and row["name"] == LEVEL for row in rank.told.judged):
             _distance(contract, rank, findings)
         _cross_nic(contract, rank, findings)
         if rank.instance.mode == "plain":
@@ -114,7 +115,7 @@ def _nixl(contract: Contract, rank: Rank, findings: Findings) -> None:
 
 
 def _twice(contract: Contract, host: str, findings: Findings) -> None:
-    given = list(contract.cluster.hosts[host]["sglang_rdma_devices"])
+    given = list(contract.cluster.hosts[host]["rdma_written"])
     again = [name for name, count in Counter(given).items() if count > 1]
     if again:
         findings.add(
@@ -132,8 +133,17 @@ def _cross_nic(contract: Contract, rank: Rank, findings: Findings) -> None:
         )
 
 
+def _present(contract: Contract, host: str) -> list[str]:
+    """Return the devices that a host has: all that can carry data where somebody has looked, else those that are written."""
+    look = contract.cluster.looks.get(host)
+    if look is None:
+        return list(contract.cluster.hosts[host]["sglang_rdma_devices"])
+    ports = [(str(device["name"]), port) for device in look.facts.get("devices") or [] for port in device.get("ports") or []]
+    return list(dict.fromkeys(name for name, port in ports if port.get("state") == "ACTIVE"))
+
+
 def _unknown(contract: Contract, rank: Rank, variable: str, used: Collection[str], findings: Findings) -> None:
-    present = contract.cluster.hosts[rank.host]["sglang_rdma_devices"]
+    present = _present(contract, rank.host)
     absent = [name for name in used if name not in present]
     if present and absent:
         findings.add(
@@ -160,7 +170,7 @@ def _one_for_all(contract: Contract, rank: Rank, variable: str, used: list[str],
 
 def _collectives(contract: Contract, rank: Rank, findings: Findings) -> None:
     """Names of devices in the environment that the host does not have."""
-    present = contract.cluster.hosts[rank.host]["sglang_rdma_devices"]
+    present = _present(contract, rank.host)
     for name in ("NCCL_IB_HCA", "UCX_NET_DEVICES", "NVSHMEM_HCA_LIST"):
         text = rank.environment.get(name, "")
         if not present or not text or text.startswith("^") or name not in rank.written:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import types
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,8 @@ def test_content_that_cannot_be_read(tmp_path: Path, path: str) -> None:
 
 def test_facts_of_this_run() -> None:
     seen = Origin(description="module").tag({"rdma": {"present": True}})
-    hostvars: dict[str, Any] = {"p0": {"ansible_facts": seen}, "p1": {"ansible_facts": {}}, "p2": {}}
-    found = plan.gathered(hostvars, ["p0", "p1", "p2"])
+    rows: dict[str, Any] = {"p0": {"ansible_facts": seen}, "p1": {"ansible_facts": {}}, "p2": {}}
+    found = plan.gathered(types.SimpleNamespace(raw_get=rows.get), ["p0", "p1", "p2"])
     assert found == {"p0": {"present": True}}
     assert native_type_name(found["p0"]) == "dict"
 

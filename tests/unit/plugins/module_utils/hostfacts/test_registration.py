@@ -53,7 +53,7 @@ CASES: list[Case] = [
     (LOADABLE, "mooncake", "cuda", "0.3.8.post1", True, "peermem", None, True),
     (LOADABLE, "mooncake", "cuda", "0.3.13.post1", True, "peermem", "1", True),
     (LOADABLE_OR_DMABUF, "mooncake", "cuda", "0.3.10", True, "peermem", None, True),
-    (LOADABLE_OR_DMABUF, "mooncake", "cuda", "0.3.13.post1", True, "dmabuf", "0", False),
+    (LOADABLE_OR_DMABUF, "mooncake", "cuda", "0.3.13.post1", True, "peermem", "1", True),
     (DMABUF, "mooncake", "cuda", "0.3.11", True, "dmabuf", "0", False),
     (DMABUF, "mooncake", "cuda", "0.3.11.post1", True, "dmabuf", "0", False),
     (DMABUF, "mooncake", "cuda", "0.4.0", True, "dmabuf", "0", False),
@@ -124,7 +124,7 @@ def test_reason_and_alternative(*, facts: dict[str, Any], backend: str, device: 
         # It did not exist then, and has no effect.
         (PEERMEM, "0.3.8.post1", {"WITH_NVIDIA_PEERMEM": "0"}, True, "peermem"),
         (NEITHER, "0.3.13", {"MC_FORCE_TCP": "1"}, True, "host memory"),
-        (NEITHER, "0.3.13", {"MC_FORCE_TCP": "0"}, False, None),
+        (NEITHER, "0.3.13", {"MC_FORCE_TCP": "0"}, True, "host memory"),
     ],
 )
 def test_operators_environment(facts: dict[str, Any], mooncake: str, environment: dict[str, str], ok: bool, way: str | None) -> None:

@@ -26,6 +26,9 @@ MAP = {str(gpu): name for gpu, name in enumerate(DEVICES)}
 OPTION = "--disaggregation-ib-device"
 HOSTS = ("p0", "p1", "d0", "d1")
 PEERMEM = {"peermem": {"loaded": True}}
+NEW = {"sglang_stack": "sglang-0.5.23-cu13", "sglang_router_stack": "smg-1.13.0"}
+HCA = "=" + ",".join(f"{name}:1" for name in DEVICES)
+WAIVED = {"facts.gid-index": "a fabric that nobody has seen yet"}
 BESIDE = beside(*DEVICES)
 
 
@@ -86,11 +89,19 @@ def test_one_network_needs_no_map() -> None:
         ({"sglang_rdma_cross_rail": False}, "NCCL_CROSS_NIC", "0"),
         ({"sglang_rdma_devices": ["mlx5_4", "mlx5_3"]}, "NCCL_IB_HCA", "=mlx5_4:1,mlx5_3:1"),
         ({}, "WITH_NVIDIA_PEERMEM", None),
-        ({"sglang_stack": "sglang-0.5.23-cu13", "sglang_router_stack": "smg-1.13.0"}, "WITH_NVIDIA_PEERMEM", "1"),
+        (NEW, "WITH_NVIDIA_PEERMEM", "1"),
         ({"sglang_transfer_backend": "nixl"}, "UCX_NET_DEVICES", ",".join(f"{name}:1" for name in DEVICES) + ",fab0"),
         ({}, "MC_FORCE_HCA", "1"),
         ({"sglang_env.MC_FORCE_HCA": None}, "MC_FORCE_HCA", None),
         ({"sglang_env.MC_FORCE_TCP": "1"}, "MC_FORCE_HCA", None),
+        ({"sglang_env.MC_FORCE_MNNVL": "1"}, "MC_FORCE_HCA", None),
+        ({**NEW, "sglang_transfer_backend": "mooncake_tcp"}, "NCCL_IB_HCA", HCA),
+        ({**NEW, "sglang_transfer_backend": "mooncake_tcp"}, "MC_FORCE_HCA", None),
+        ({**NEW, "sglang_env.WITH_NVIDIA_PEERMEM": None}, "WITH_NVIDIA_PEERMEM", None),
+        ({"sglang_transfer_backend": "nixl", "sglang_gid_index": 5, "sglang_waive": WAIVED}, "UCX_IB_GID_INDEX", "5"),
+        ({"sglang_env.NCCL_NET_GDR_LEVEL": "PXN"}, "NCCL_NET_GDR_LEVEL", "PXN"),
+        ({"sglang_env.NCCL_IB_HCA": "=mlx5_1:1"}, "NCCL_IB_HCA", "=mlx5_1:1"),
+        ({**NEW, "sglang_transfer_backend": "nixl", "sglang_rdma_device_map": MAP}, "UCX_NET_DEVICES", None),
         ({}, "MC_ENABLE_DEST_DEVICE_AFFINITY", None),
         ({"sglang_rdma": False}, "MC_FORCE_TCP", "1"),
         ({"sglang_rdma": False}, "NCCL_IB_DISABLE", "1"),
@@ -164,3 +175,75 @@ def test_a_written_list_is_what_the_module_is_asked_for() -> None:
     assert asked["p0"]["include"] == ["0000:1a:00.0"]
     assert (asked["p1"]["include"], asked["p1"]["gpu_map"]) == (DEVICES, MAP)
     assert OPTION in {row["name"] for row in plan["hosts"]["p0"]["ranks"][0]["unknown"]}
+
+
+def single(**changes: Any) -> Inventory:
+    """Return instances of four GPUs of one host each, on hosts of eight."""
+    four = {"sglang_pools.prefill.tp": 4, "sglang_pools.decode.tp": 4, "sglang_model": {"path": "/opt/models/m", "name": "m"}}
+    return looked(1, 1, 1).change({**four, **changes})
+
+
+def test_gpus_that_a_process_does_not_see() -> None:
+    found = rank(single(sglang_host_env={"CUDA_VISIBLE_DEVICES": "4,5,6,7"}), "p0")
+    assert json.loads(device(found)) == dict(zip("0123", DEVICES[4:]))
+
+
+def test_a_map_of_the_gpus_that_are_used() -> None:
+    part = {str(gpu): DEVICES[gpu] for gpu in range(4)}
+    assert json.loads(device(rank(single(sglang_rdma_device_map=part), "p0"))) == part
+
+
+def test_ranks_of_cpus_have_a_map() -> None:
+    inventory = cluster().change({"sglang_rdma": True, "sglang_rdma_device_map": {"0": "mlx5_0", "1": "mlx5_1"}})
+    inventory.facts = {host: soft(index + 1) for index, host in enumerate(HOSTS)}
+    assert json.loads(device(rank(inventory, "p0"))) == {"0": "mlx5_0", "1": "mlx5_1"}
+
+
+def test_an_engine_of_one_host_needs_no_rdma() -> None:
+    plain = {"sglang_pools": {"all": {"mode": "plain", "group": "prefill", "tp": 8, "port": 30000}}}
+    inventory = looked(2, 0, 1).change({**plain, "!p0": machine([], BESIDE), "!p1": machine([], BESIDE)})
+    assert not [row for row in inventory.findings() if row.rule.startswith("facts.")]
+
+
+def test_two_ports_of_one_device() -> None:
+    inventory = looked().change({"sglang_rdma_devices": ["mlx5_0:1", "mlx5_0:2"]})
+    inventory.facts = {}
+    assert "rdma.twice" not in {row.rule for row in inventory.findings()}
+
+
+def test_what_nixl_is_told_of() -> None:
+    changes = {**NEW, "sglang_transfer_backend": "nixl", "sglang_fabric_interface": GONE, "sglang_rdma_devices": DEVICES}
+    found = rank(single(**changes), "p0")
+    assert device(found) == ",".join(DEVICES)
+    assert "UCX_NET_DEVICES" not in found["environment"]
+
+
+def test_a_written_choice_of_nvshmem_stands_alone() -> None:
+    written = {"NVSHMEM_ENABLE_NIC_PE_MAPPING": "1", "NVSHMEM_HCA_PE_MAPPING": "mlx5_0:1:1"}
+    found = looked().change({"sglang_args.moe-a2a-backend": "deepep", "sglang_env": written}).findings()
+    assert "environment.exclusive" not in {row.rule for row in found}
+
+
+def test_addresses_in_the_range_count() -> None:
+    def two(number: int) -> dict[str, Any]:
+        rows = [roce(name, 3, f"203.0.113.{32 * rail + number}/27") for rail, name in enumerate(DEVICES)]
+        for row in rows:
+            row["ports"][0]["addresses"].insert(0, f"198.51.100.{number}/24" if number % 2 else f"192.0.2.{number}/24")
+        return machine(rows, BESIDE, system=PEERMEM)
+
+    inventory = looked().change({"sglang_rdma_address_range": "203.0.113.0/24"})
+    inventory.facts = {host: two(index + 1) for index, host in enumerate(HOSTS)}
+    assert "rails.differ" not in {row.rule for row in inventory.findings()}
+    assert json.loads(device(rank(inventory, "p0"))) == MAP
+
+
+def test_a_run_that_leaves_hosts_out_says_nothing_of_them() -> None:
+    inventory = looked().change({"!d0": GONE, "!d1": GONE, "sglang_rdma_traffic_class": 106})
+    assert not [row for row in inventory.findings() if row.severity in ("error", "warning")]
+    assert [rank(inventory, host)["environment"]["MC_IB_TC"] for host in ("p0", "d0")] == ["106", "106"]
+
+
+@pytest.mark.parametrize("broken", [{"system": ["x"]}, {"system": {"peermem": True}}, {"system": {"dmabuf": 1}}])
+def test_facts_that_break_late(broken: dict[str, Any]) -> None:
+    found = looked().change({"!p0": {**rails(1), **broken}}).findings()
+    assert [(row.rule, row.host) for row in found if row.severity == "error"] == [("facts.form", "p0")]

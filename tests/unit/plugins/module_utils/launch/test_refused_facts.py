@@ -27,6 +27,12 @@ def changed(**more: Any) -> dict[str, Any]:
     return {"!p0": rails(1, **more)}
 
 
+def unread(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a device whose GID table could not be read."""
+    (port,) = row["ports"]
+    return {**row, "ports": [{key: value for key, value in port.items() if key != "gids"} | {"rocev2_gid_index": None}]}
+
+
 def pairs(number: int, stem: str = "mlx5_") -> dict[str, Any]:
     """Return the facts of a host with two NICs beside each of four GPUs, all in networks of their own."""
     near = {gpu: {f"{stem}{rail}": "PIX" for rail in (2 * gpu, 2 * gpu + 1)} for gpu in range(4)}
@@ -80,6 +86,29 @@ REFUSALS = {
     ),
     "another index than the host's": Refusal(
         "facts.gid-index", {"sglang_gid_index": 5}, "sglang_gid_index", "5 is not the RoCE v2 GID", "leave it out", "p0"
+    ),
+    "an index in the environment": Refusal(
+        "facts.gid-index", {"sglang_env.MC_GID_INDEX": "5", "sglang_env.NCCL_IB_GID_INDEX": "5"}, "sglang_env.MC_GID_INDEX",
+        "5 is not the RoCE v2 GID", host="d1",
+    ),
+    "an index for ports that differ": Refusal(
+        "facts.gid-index", {"sglang_env.MC_GID_INDEX": "3", **changed(rocev2_gid_index=5)}, "sglang_env.MC_GID_INDEX",
+        "(mlx5_0:1 5)", host="p0",
+    ),
+    "GIDs that nobody could read": Refusal(
+        "facts.no-gid", {"!p0": machine([unread(row) for row in NIC_OF_ALL], beside(*DEVICES), system=PEERMEM)},
+        WRITTEN, "no GID could be read", "as root", "p0", severity="warning",
+    ),
+    "a GPU that has fallen off the bus": Refusal(
+        "facts.gpu-count", {"!p0": machine(NIC_OF_ALL, beside(*DEVICES[:7]), system=PEERMEM)}, "sglang_pools.prefill.tp",
+        "the host shows 7 GPUs, and prefill-0 needs 8", "Xid 79", "p0",
+    ),
+    "an address that a rail does not have": Refusal(
+        "facts.contradiction", {"p0:sglang_rail_addresses": {"mlx5_0": "198.51.100.9/24"}}, "sglang_rail_addresses.mlx5_0",
+        "198.51.100.9/24 is not on it", "leave it out", "p0",
+    ),
+    "a distance that is another": Refusal(
+        "facts.contradiction", {"sglang_gpu_nic_path": "SYS"}, "sglang_gpu_nic_path", "is SYS, and the NICs are PIX", host="p0"
     ),
     "a port without a cable": Refusal(
         "facts.port-missing", changed(state="DOWN"), WRITTEN, "mlx5_0:1 is of the same model", "cable", "p0"
