@@ -27,6 +27,7 @@ INVENTORY = "inventory/lab"
 # Actions that run on the controller and touch no host.
 CONTROLLER_ACTIONS = frozenset(
     {
+        "railyard.sglang.host_compare",
         "railyard.sglang.plan",
         "ansible.builtin.set_fact",
         "ansible.builtin.group_by",
