@@ -21,15 +21,13 @@ from qemukit import HOSTS, QemuLab
 pytestmark = [pytest.mark.lab, pytest.mark.full]
 
 DEVICES = [f"mlx5_{rail}" for rail in range(8)]
-# The rails do not reach each other, so that devices of the same name belong together; and no TCP where no device is usable.
-CLUSTER = {"sglang_env": {"MC_ENABLE_DEST_DEVICE_AFFINITY": "1", "MC_FORCE_HCA": "1"}}
 CHOSEN = (1, 5)
 FEWER = {"sglang_rdma_devices": [f"mlx5_{rail}" for rail in CHOSEN]}
 
 
 def planned(lab: QemuLab, **more: Any) -> dict[str, dict[str, Any]]:
     """Return each host's rank of the plan that is completed from the hosts' facts."""
-    run = lab.play("--tags", "preflight", variables={**CLUSTER, **more}).succeeded()
+    run = lab.play("--tags", "preflight", variables=more).succeeded()
     return {rank["host"]: rank for instance in run.plan["instances"] for rank in instance["ranks"]}
 
 
@@ -68,6 +66,9 @@ def test_the_plan_chooses_all_rails_and_the_index_of_the_address(host: str, rank
     rank = ranks[host]
     assert str(argument(rank, "disaggregation-ib-device")).split(",") == DEVICES
     assert rank["environment"]["MC_GID_INDEX"] == "1"
+    # Rails do not reach each other, so that devices of the same name belong together; and no TCP where no device is usable.
+    assert rank["environment"]["MC_ENABLE_DEST_DEVICE_AFFINITY"] == "1"
+    assert rank["environment"]["MC_FORCE_HCA"] == "1"
     assert "MC_FORCE_TCP" not in rank["environment"]
     assert argument(rank, "disaggregation-transfer-backend") == "mooncake"
 
@@ -87,7 +88,7 @@ def test_rdma_carries_the_bytes_on_every_rail_and_tcp_does_not(transfers: Transf
 
 
 def test_the_same_over_tcp_is_told_apart(transfers: Transfers, ranks: dict[str, dict[str, Any]]) -> None:
-    moved = transfers.move(ranks, MC_FORCE_TCP="1")
+    moved = transfers.move(ranks, MC_FORCE_TCP="1", MC_FORCE_HCA=None)
     tell(transfers.lab, "kv over tcp", moved)
     assert moved.whole, moved.sent | {"log": moved.log[-3000:]}
     assert moved.carriers == ["tcp"]
@@ -115,7 +116,7 @@ def test_rails_that_are_cut_before_the_start_are_named_and_tcp_does_not_step_in(
 ) -> None:
     assert argument(fewer["p0"], "disaggregation-ib-device") == "mlx5_1,mlx5_5"
     with cut(machines):
-        refused = machines.play("--tags", "preflight", variables={**CLUSTER, **FEWER}).refused()
+        refused = machines.play("--tags", "preflight", variables=FEWER).refused()
         moved = transfers.move(fewer)
     tell(machines, "kv with cut rails", moved)
     assert re.search(r"p0\b.*mlx5_1\b.*mlx5_5\b", refused), refused
