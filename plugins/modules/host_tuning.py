@@ -97,9 +97,8 @@ options:
     elements: dict
     default: []
   link_layer:
-    description: Link layer of the ports in O(rails).
+    description: Link layer of the ports in O(rails), as the kernel names it.
     type: str
-    choices: [Ethernet, InfiniBand]
     default: Ethernet
   trust:
     description: What tells a packet's priority, its DSCP or its VLAN tag. Left alone by default.
@@ -184,7 +183,7 @@ ARGUMENTS = {
     "drop_ins": {"type": "dict", "default": {}},
     "default_memlock": {"type": "str"},
     "rails": {"type": "list", "elements": "dict", "default": []},
-    "link_layer": {"type": "str", "choices": ["Ethernet", "InfiniBand"], "default": "Ethernet"},
+    "link_layer": {"type": "str", "default": "Ethernet"},
     "trust": {"type": "str", "choices": ["dscp", "pcp"]},
     "pfc": {"type": "list", "elements": "int"},
     "priority": {"type": "int"},

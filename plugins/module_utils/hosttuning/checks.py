@@ -88,8 +88,8 @@ def traffic(wanted: Wanted, link_layer: str) -> List[str]:
                 "or set rdma_priority where the ports map that DSCP otherwise"
             )
     asked = [name for name, value in (("rdma_trust", wanted.trust), ("rdma_pfc", pfc), ("rdma_priority", priority)) if value is not None]
-    if asked and link_layer == "InfiniBand":
-        found.append(f"{asked[0]}: the data ports are InfiniBand, which has neither. Fix: leave it out, and set the service level")
+    if asked and link_layer != "Ethernet":
+        found.append(f"{asked[0]}: the data ports are {link_layer}, and only Ethernet has that. Fix: leave it out")
     elif asked and not wanted.rails:
         found.append(f"{asked[0]}: the host has no data port with a network device. Fix: leave it out, or see the selection of rdma_facts")
     return found

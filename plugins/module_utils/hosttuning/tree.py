@@ -120,6 +120,7 @@ class Tree:
         self.make(os.path.dirname(path))
         self.remove(path)
         os.symlink(target, self.real(path))
+        self._label(self.real(path), path)
 
     def remove(self, path: str) -> None:
         """Remove a file or a link, if it is there."""
