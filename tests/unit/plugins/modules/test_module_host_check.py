@@ -67,7 +67,7 @@ def test_a_good_host(given: World) -> None:
     assert "warnings" not in result
 
 
-def test_all_errors_at_once_and_warnings_beside_them(given: World) -> None:
+def test_all_errors_at_once_and_warnings_beside_them(given: World, capsys: pytest.CaptureFixture[str]) -> None:
     given.host.file("/sys/class/infiniband/mlx5_2/ports/1/state", "1: DOWN")
     given.host.file("/etc/systemd/system/service.d/l.conf", "[Service]\nLimitMEMLOCK=8M\n")
     given.host.file("/sys/class/net/ens4np0/mtu", "1500")
@@ -77,8 +77,9 @@ def test_all_errors_at_once_and_warnings_beside_them(given: World) -> None:
     assert [row["rule"] for row in result["problems"]] == ["preflight.gpu-mig", "preflight.rdma-device", "preflight.memlock"]
     assert len(result["msg"].splitlines()) == 4
     assert "[rule preflight.rdma-device, D14 D17 D18] Fix: look at cable" in result["msg"]
-    (warning,) = result["warnings"]
-    assert "p0: mlx5_4:1 sends packets of 1024 bytes" in str(warning)
+    # In a process that has loaded the controller's display, ansible-core shows warnings itself.
+    shown = str(result.get("warnings")) + capsys.readouterr().err
+    assert shown.count("p0: mlx5_4:1 sends packets of 1024 bytes") == 1
     assert {row["severity"] for row in result["findings"]} == {"error", "warning"}
 
 
@@ -94,7 +95,7 @@ def test_waived(given: World) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"waive": {"preflight.rdma": REASON}}, "preflight_waive: preflight.rdma is not a rule of the host checks. Fix: name a rule of docs"),
+        ({"waive": {"preflight.rdma": REASON}}, "preflight_waive: preflight.rdma is not a rule of the host checks. Fix: name a rule"),
         ({"waive": {"preflight.rdma-gid": "no"}}, "preflight_waive: preflight.rdma-gid has no reason"),
         ({"root": "/no/such/directory"}, "root: there is no directory /no/such/directory"),
         ({"show": "some"}, "value of show must be one of: findings, all, none"),
