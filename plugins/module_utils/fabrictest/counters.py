@@ -56,11 +56,13 @@ def carried(delta: Counts, read_any: bool, sent: int) -> Dict[str, Any]:
 
     :param read_any: whether the port has any counter at all.
     :param sent: bytes that the test sent from here.
-    :return: counter, by how much it grew, and C(enough): None where no counter of the driver tells.
+    :return: counter, by how much it grew, and C(enough): None where no counter of the driver tells, or nothing is known to be sent.
     """
+    if not sent:
+        return {"counter": next((name for name in (WORDS, *PACKETS) if name in delta), None), "grown": 0, "enough": None}
     if WORDS in delta:
         return {"counter": WORDS, "grown": delta[WORDS], "enough": delta[WORDS] * WORD_BYTES >= sent}
     name = next((name for name in PACKETS if name in delta), None)
     if name is not None:
         return {"counter": name, "grown": delta[name], "enough": delta[name] * LARGEST_MTU >= sent}
-    return {"counter": None, "grown": 0, "enough": False if read_any and sent else None}
+    return {"counter": None, "grown": 0, "enough": False if read_any else None}

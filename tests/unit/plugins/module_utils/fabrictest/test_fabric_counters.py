@@ -69,4 +69,5 @@ def test_what_proves_that_rdma_carried_it() -> None:
     }
     assert counters.carried({"hw_counters/sent_pkts": 2}, True, 20 * 4096)["enough"] is False
     assert counters.carried({"net/tx_packets": 900}, True, 4096)["enough"] is False, "TCP alone moved"
+    assert counters.carried({"hw_counters/sent_pkts": 7000}, True, 0)["enough"] is None, "a way that failed sent nothing that is known"
     assert counters.carried({}, False, 4096)["enough"] is None, "a driver without counters"
