@@ -84,7 +84,7 @@ def test_memlock_of_the_unit_decides(machines: QemuLab, tmp_path: Path) -> None:
     template = tmp_path / "unit.service.j2"
     template.write_text(written.replace("LimitMEMLOCK=infinity", "LimitMEMLOCK=64K"), encoding="utf-8")
     assert "LimitMEMLOCK=64K" in template.read_text(encoding="utf-8")
-    one_rail = {"sglang_rdma_include": ["mlx5_0"], "engine_unit_template": str(template)}
+    one_rail = {"sglang_rdma_devices": ["mlx5_0"], "engine_unit_template": str(template)}
     run, result = measure(machines, tmp_path, **ONE_TEST, **one_rail)
     text = run.refused()
     (row,) = [row for row in result["measurements"] if row["kind"] == "same"]
