@@ -31,6 +31,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "both_directions": {"type": "bool", "default": True},
     "cross_rails": {"type": "str", "choices": list(CROSS), "default": "sample"},
     "traffic_class": {"type": "int"},
+    "notes": {"type": "list", "elements": "str", "default": []},
     "trim": {"type": "bool", "default": False},
     "pairs": {"type": "bool", "default": True},
     "allreduce": {"type": "bool", "default": True},
@@ -113,6 +114,7 @@ class ActionModule(ActionBase):
             for host, row in given["hosts"].items()
         }
         schedule = make(hosts, given["instances"], options(given))
+        schedule.notes += given["notes"]
         task_vars = task_vars or {}
         taken = [str(host) for host in task_vars.get("ansible_play_hosts_all", [])]
         schedule.notes += [f"{host} did not answer, and takes no part" for host in taken if host not in hosts]

@@ -27,6 +27,11 @@ options:
     type: list
     elements: dict
     required: true
+  notes:
+    description: What the report shall say besides.
+    type: list
+    elements: str
+    default: []
   pairs:
     description: Whether pairs of ports are measured.
     type: bool

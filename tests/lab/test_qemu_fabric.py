@@ -82,12 +82,12 @@ def test_cut_link_is_the_failure_of_exactly_that_rail(machines: QemuLab, tmp_pat
 def test_memlock_of_the_unit_decides(machines: QemuLab, tmp_path: Path) -> None:
     written = (ROOT / "roles/engine/templates/unit.service.j2").read_text(encoding="utf-8")
     template = tmp_path / "unit.service.j2"
-    template.write_text(written.replace("LimitMEMLOCK=infinity", "LimitMEMLOCK=64K"), encoding="utf-8")
-    assert "LimitMEMLOCK=64K" in template.read_text(encoding="utf-8")
+    template.write_text(written.replace("LimitMEMLOCK=infinity", "LimitMEMLOCK=8K"), encoding="utf-8")
+    assert "LimitMEMLOCK=8K" in template.read_text(encoding="utf-8")
     one_rail = {"sglang_rdma_devices": ["mlx5_0"], "engine_unit_template": str(template)}
     run, result = measure(machines, tmp_path, **ONE_TEST, **one_rail)
     text = run.refused()
     (row,) = [row for row in result["measurements"] if row["kind"] == "same"]
     assert (row["state"], row["code"], row["signature"]) == ("failed", "memory", "D30")
     assert "memlock is too small for RDMA" in text
-    assert "LimitMEMLOCK=64K" in row["reason"]
+    assert "LimitMEMLOCK=8K" in row["reason"]
