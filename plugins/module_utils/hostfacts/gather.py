@@ -8,7 +8,7 @@ The keys are always the same; what is not known is None, what was not asked for 
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import distance, gpu, net, netlink, rdma, system
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
@@ -53,18 +53,20 @@ def gather(root: Root, subsets: Sequence[str] = SUBSETS, use_netlink: bool = Tru
     """
     ask = use_netlink and root.answers
     wanted = set(subsets)
-    interfaces: Dict[str, Facts] = {}
+    interfaces: Mapping[str, Facts] = {}
     devices: List[Facts] = []
     mode = None
     if wanted & {"rdma", "net"}:
-        interfaces = net.interfaces(root, root.ask("addresses", netlink.addresses) if ask else None)
+        interfaces = net.Interfaces(root, root.ask("addresses", netlink.addresses) if ask else None)
     if "rdma" in wanted:
         here = ask and bool(root.list(rdma.CLASS))
         kernel = root.ask("rdma", netlink.rdma_devices) if here else None
         mode = root.ask("netns", netlink.rdma_netns_mode) if here else None
-        names = [name for name, row in interfaces.items() if not row["virtual"]] if here else []
-        dcb = root.ask("dcb", lambda: netlink.dcb(names)) if names else None
-        devices = rdma.devices(root, interfaces, kernel, dcb)
+
+        def dcb(names: List[str]) -> Optional[Dict[str, Optional[Facts]]]:
+            return root.ask("dcb", lambda: netlink.dcb(names))
+
+        devices = rdma.devices(root, interfaces, kernel, dcb if here else None)
     gpus = gpu.gpus(root) if "gpu" in wanted else []
     is_guest = bool(system.guest(root)) if gpus and devices else False
     for row in gpus:
@@ -77,7 +79,7 @@ def gather(root: Root, subsets: Sequence[str] = SUBSETS, use_netlink: bool = Tru
         "netns_mode": mode,
         "devices": devices,
         "gpus": gpus,
-        "interfaces": interfaces if "net" in wanted else {},
+        "interfaces": dict(interfaces) if "net" in wanted else {},
         "system": system.facts(root, paths, units) if "system" in wanted else {},
         "warnings": _warnings(devices),
         "errors": dict(sorted(root.errors.items())),

@@ -46,7 +46,7 @@ def table(root: Root, port: str, infiniband: bool) -> Tuple[List[Dict[str, Any]]
     :param port: the port's directory.
     :param infiniband: whether the port's link is InfiniBand, where slots have neither types nor network devices.
     """
-    slots = [int(name) for name in root.list(port + "/gids") if re.fullmatch("[0-9]{1,5}", name)]
+    slots = [int(name) for name in root.list(port + "/gids") if name.isascii() and name.isdigit() and len(name) <= 5]
     found: List[Dict[str, Any]] = []
     empty = 0
     for index in slots:

@@ -9,7 +9,7 @@ import ipaddress
 import re
 import struct
 import sys
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import pci
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
@@ -76,19 +76,36 @@ def _positive(value: Optional[int]) -> Optional[int]:
     return value if value is not None and value > 0 else None
 
 
-def interfaces(root: Root, addresses: Optional[Dict[str, List[str]]] = None) -> Dict[str, Dict[str, Any]]:
-    """Return the facts of all network devices by name.
+class Interfaces(Mapping[str, Dict[str, Any]]):
+    """Network devices by name, each read when it is asked for: of dozens of virtual ones RDMA needs a few.
 
     :param addresses: name to addresses, where the kernel was asked; otherwise they are taken from procfs.
     """
-    found = {name: interface(root, name) for name in root.list(CLASS) if name != "bonding_masters"}
-    for name, rows in (file_addresses(root) if addresses is None else addresses).items():
-        if name in found:
-            found[name]["addresses"] = sorted(rows, key=lambda row: (":" in row, row))
-    return found
+
+    def __init__(self, root: Root, addresses: Optional[Dict[str, List[str]]] = None):
+        self._root = root
+        self._names = dict.fromkeys(name for name in root.list(CLASS) if name != "bonding_masters")
+        self._addresses = addresses
+        self._found: Dict[str, Dict[str, Any]] = {}
+
+    def __getitem__(self, name: str) -> Dict[str, Any]:
+        if name not in self._found:
+            if name not in self._names:
+                raise KeyError(name)
+            if self._addresses is None:
+                self._addresses = file_addresses(self._root)
+            rows = sorted(self._addresses.get(name, ()), key=lambda row: (":" in row, row))
+            self._found[name] = {**interface(self._root, name), "addresses": rows}
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
-def lag(name: Optional[str], known: Dict[str, Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+def lag(name: Optional[str], known: Mapping[str, Dict[str, Any]]) -> Optional[Dict[str, Any]]:
     """Return the bond that a network device is or is a slave of, or None."""
     for candidate in (name, known[name]["master"] if name in known else None):
         if candidate in known and known[candidate]["bond"]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import gids, net, pci, traffic
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root, number
@@ -91,7 +91,7 @@ def _port(root: Root, device: Facts, base: str, index: int) -> Facts:
     }
 
 
-def _connect(port: Facts, netdevs: List[str], interfaces: Dict[str, Facts]) -> None:
+def _connect(port: Facts, netdevs: List[str], interfaces: Mapping[str, Facts]) -> None:
     """Add what follows from a port's network device."""
     ethernet = port["link_layer"] == "Ethernet"
     name = netdevs[0] if netdevs else None
@@ -156,7 +156,7 @@ def _device(root: Root, name: str, uverbs: Dict[str, Facts]) -> Tuple[Facts, str
     return device, base, directory
 
 
-def _mark_representors(device: Facts, interfaces: Dict[str, Facts]) -> None:
+def _mark_representors(device: Facts, interfaces: Mapping[str, Facts]) -> None:
     """Say of every port whether it is a representor: mlx5 in switchdev mode adds one port to the card's device for each.
 
     Representors have no GIDs. Several planes of one card are ports of one device, too, and those have.
@@ -179,15 +179,15 @@ def _is_lag(device: Facts, port: Facts, taken: Dict[str, str]) -> bool:
 
 def devices(
     root: Root,
-    interfaces: Dict[str, Facts],
+    interfaces: Mapping[str, Facts],
     kernel: Optional[Dict[str, Facts]] = None,
-    dcb: Optional[Dict[str, Optional[Facts]]] = None,
+    dcb: Optional[Callable[[List[str]], Optional[Dict[str, Optional[Facts]]]]] = None,
 ) -> List[Facts]:
     """Return the RDMA devices in natural order of their names.
 
     :param interfaces: network devices, as C(net.interfaces) returns them.
     :param kernel: what the kernel says of the devices by netlink.
-    :param dcb: network device to what the kernel says of its data center bridging.
+    :param dcb: asks the kernel for the data center bridging of network devices, and returns what it says of each.
     """
     found: List[Facts] = []
     uverbs = _uverbs(root)
@@ -204,11 +204,14 @@ def devices(
             guess = partial(_netdev_of_function, root, directory, index, len(ports) > 1)
             _connect(port, _netdevs(port, sure, guess), interfaces)
             port["traffic_class"] = traffic.traffic_class(root, base, index)
-            port["dcb"] = (dcb or {}).get(port["netdev"])
-            port["traffic"] = traffic.settings(root, port["netdev"], port["dcb"])
         _mark_representors(device, interfaces)
         found.append(device)
     taken = {port["netdev"]: device["name"] for device in found for port in device["ports"] if port["netdev"]}
+    names = [name for name in taken if name in interfaces and not interfaces[name]["virtual"]]
+    answers = (dcb(names) if dcb and names else None) or {}
+    for port in (port for device in found for port in device["ports"]):
+        port["dcb"] = answers.get(port["netdev"])
+        port["traffic"] = traffic.settings(root, port["netdev"], port["dcb"])
     for device in found:
         device["lag"] = next((port["bond"] for port in device["ports"] if _is_lag(device, port, taken)), None)
     return found

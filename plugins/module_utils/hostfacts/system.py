@@ -96,7 +96,8 @@ def config(root: Root, kernel: Optional[str]) -> Dict[str, Optional[bool]]:
             text = zlib.decompressobj(31).decompress(root.data("/proc/config.gz", 1 << 22) or b"", 1 << 22).decode("utf-8", "replace")
         except zlib.error:
             text = None
-    return {name: re.search(f"^{name}=y$", text, re.MULTILINE) is not None if text else None for name in CONFIG}
+    lines = f"\n{text}\n"
+    return {name: f"\n{name}=y\n" in lines if text else None for name in CONFIG}
 
 
 def dmabuf(root: Root, kernel: Optional[str], driver: Facts) -> Facts:

@@ -135,9 +135,13 @@ def _gid_index(contract: Contract, rank: Rank, findings: Findings) -> None:
 def _rail_names(contract: Contract, findings: Findings) -> None:
     """Compare the names of the rails where a NIC talks to the one of its own name only."""
     bound = [rank.host for rank in contract.ranks if rank.told is not None and AFFINITY in rank.environment]
-    rails = {host: [row["device"] for row in contract.cluster.looks[host].selection["rails"]] for host in bound}
+    seen = {host: contract.cluster.looks[host].selection for host in bound}
+    # A port that is missing shifts the numbers of those behind it, and is a finding of its own.
+    rails = {host: [row["device"] for row in found["rails"]] for host, found in seen.items() if not found["missing"]}
     first = next(iter(rails), "")
     for host, names in rails.items():
+        if len(names) != len(rails[first]):
+            continue  # So does a soft one, of which nobody knows whether it ought to be up.
         apart = [index for index, (own, other) in enumerate(zip(names, rails[first])) if own != other]
         if apart:
             rail = apart[0]

@@ -266,7 +266,7 @@ def test_user_space_nodes(host: Host) -> None:
 
 def test_what_the_kernel_says_wins(host: Host) -> None:
     host.netdev("ens1", mtu=9000)
-    host.netdev("ens2", mtu=1500)
+    host.netdev("ens2", "17:01.0 18:00.0", mtu=1500)
     host.nic("mlx5_0", gids={0: "v2 fe80::1 ens1"})
     host.nic("mlx5_1", layer="InfiniBand")
     root = Root(str(host.root))
@@ -274,7 +274,7 @@ def test_what_the_kernel_says_wins(host: Host) -> None:
         "mlx5_0": {"protocol": "roce", "smi": False, "ports": {1: "ens2"}},
         "mlx5_1": {"protocol": "ib", "smi": True, "ports": {1: None}},
     }
-    one, other = rdma.devices(root, net.interfaces(root), kernel, {"ens2": {"pfc": [3]}})
+    one, other = rdma.devices(root, net.Interfaces(root), kernel, lambda names: {name: {"pfc": [3]} for name in names})
     assert (one["protocol"], one["ports"][0]["netdev"], one["ports"][0]["netdevs"]) == ("roce", "ens2", ["ens2", "ens1"])
     assert (one["ports"][0]["active_mtu"], one["ports"][0]["dcb"], one["ports"][0]["traffic"]["pfc"]) == (1024, {"pfc": [3]}, [3])
     assert (other["smi"], other["protocol"]) == (True, "ib")
