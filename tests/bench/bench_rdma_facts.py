@@ -7,8 +7,9 @@ Without arguments: a machine with 12 devices x 256 GID slots is written to memor
 machines differ and are busy, it is also given as a multiple of a plain walk that reads the same files.
 
 With --live: this machine's own devices, against ibv_devinfo -v, ibstat, rdma link and lspci -vvv once each in the same turns; what the
-four tell (RDMA devices, their GID tables and network devices, PCI functions) may cost at most a quarter of the four together. What all facts
-cost, with network devices and system, stands beside it. Needs the four tools and RDMA devices; says so and ends with status 2 where they are not.
+four tell (RDMA devices, their GID tables and network devices, PCI functions) may cost at most a quarter of the four together. What all
+facts cost, with network devices and system, stands beside it. Needs the four tools and RDMA devices; says so and ends with status 2 where
+they are not.
 
     PYTHONPATH=.tree python tests/bench/bench_rdma_facts.py [--runs 15] [--out result.json] [--live]
 """

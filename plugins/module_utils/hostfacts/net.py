@@ -107,8 +107,8 @@ class Interfaces(Mapping[str, Dict[str, Any]]):
 
 def lag(name: Optional[str], known: Mapping[str, Dict[str, Any]]) -> Optional[Dict[str, Any]]:
     """Return the bond that a network device is or is a slave of, or None."""
-    for candidate in (name, known[name]["master"] if name in known else None):
-        if candidate in known and known[candidate]["bond"]:
+    for candidate in (name, known[name]["master"] if name and name in known else None):
+        if candidate and candidate in known and known[candidate]["bond"]:
             return {"bond": candidate, **known[candidate]["bond"]}
     return None
 

@@ -107,7 +107,7 @@ def _connect(port: Facts, netdevs: List[str], interfaces: Mapping[str, Facts]) -
         active_mtu=net.roce_mtu(mtu) if ethernet else None,
         bond=bond,
         # The slaves of a bond have no addresses of their own.
-        addresses=interfaces[wearer]["addresses"] if wearer in interfaces else [],
+        addresses=interfaces[wearer]["addresses"] if wearer and wearer in interfaces else [],
         # GID 0 of an InfiniBand port ends with the port's GUID.
         guid=port["gids"][0]["gid"][20:] if port["link_layer"] == "InfiniBand" and port["gids"] else None,
         rocev2_gid=choice,
