@@ -42,6 +42,7 @@ FAILURES: Tuple[Tuple[str, str], ...] = (
     (r"unrecognized option|invalid option|Invalid argument for", "option"),
 )
 
+
 def command(test: Dict[str, Any], program: str) -> List[str]:
     """Return the words that start one end of a test.
 

@@ -54,9 +54,7 @@ GPUS: dict[str, list[Case]] = {
     ],
     "gpu-mig": [
         Case(ERROR, smi(2, mig="Enabled", used="[N/A]", total="[N/A]"), "GPU 2 (0000:33:00.0) is in MIG mode"),
-        Case(ERROR, both(*(file(f"/sys/class/kfd/kfd/topology/nodes/{node}/properties",
-                                f"simd_count 38\nlocation_id {0x20 << 8}\ndomain 0") for node in range(20, 27))),
-            "divided into 8 partitions", amd_world),
+        Case(ERROR, PARTITIONS, "divided into 8 partitions", amd_world),
         Case(UNKNOWN, SMI_HANGS, "gave no answer in 20 s"),
         Case(NEEDLESS, nothing, "no GPU rank", cpu_world),
     ],
