@@ -136,7 +136,7 @@ def match(hosts: Mapping[str, Sequence[Row]], left_out: Mapping[str, Mapping[str
     for host in sorted(hosts, key=lambda name: -len(hosts[name])):
         rows = hosts[host]
         places = _place(rows, found.rails) if found.rails else list(range(len(rows)))
-        found.rails += [{} for _ in range(max(places, default=-1) + 1 - len(found.rails))]
+        found.rails += [{} for _more in range(max(places, default=-1) + 1 - len(found.rails))]
         for row, rail in zip(rows, places):
             found.rails[rail][host] = row
     for rail, members in enumerate(found.rails):

@@ -109,4 +109,3 @@ class Layout(Host):
     def choice(self, **options: Any) -> dict[str, Any]:
         """Return what is selected of its facts."""
         return select(self.facts(["rdma", "gpu"]), Options(**options))
-

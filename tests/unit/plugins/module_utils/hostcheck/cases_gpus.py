@@ -40,6 +40,11 @@ from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostche
     gpu_address,
 )
 
+# Seven more compute partitions of the GPU at 0000:20:00.0.
+PARTITIONS = both(*(
+    file(f"/sys/class/kfd/kfd/topology/nodes/{node}/properties", f"simd_count 38\nlocation_id {0x20 << 8}\ndomain 0")
+    for node in range(20, 27)
+))
 GPUS: dict[str, list[Case]] = {
     "gpu-count": [
         Case(

@@ -178,4 +178,3 @@ VERDICT = {"ok": True, "way": "peermem", "why": "through nvidia_peermem", "envir
 MANAGER = "systemctl show-environment"
 VENV = "/opt/sglang/sglang-0.5.8-cu12/pyvenv.cfg"
 TORCH = "/usr/local/lib/python3.12/dist-packages/torch/__init__.py"
-

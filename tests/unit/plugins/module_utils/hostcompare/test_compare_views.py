@@ -137,8 +137,6 @@ def test_page_without_findings(twelve: Facts) -> None:
     assert 'class="odd' not in html
 
 
-
-
 def test_nothing_of_a_host_is_taken_for_html(twelve: Facts) -> None:
     facts = json.loads(json.dumps(twelve))
     for row in facts.values():
