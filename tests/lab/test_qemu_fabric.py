@@ -59,7 +59,7 @@ def test_all_rails_carry_rdma_and_none_reaches_another(machines: QemuLab, tmp_pa
         assert "LimitMEMLOCK=infinity" in result["hosts"][host]["properties"]
         assert machines.answer(host, "systemctl list-units --all --plain --no-legend 'railyard-fabric-*'") == ""
         assert machines.answer(host, "find /root/.ansible_async -type f") == ""
-    assert "Rail" in (tmp_path / "fabric.html").read_text(encoding="utf-8")
+    assert "rail 7" in (tmp_path / "fabric.html").read_text(encoding="utf-8")
 
 
 def test_cut_link_is_the_failure_of_exactly_that_rail(machines: QemuLab, tmp_path: Path) -> None:

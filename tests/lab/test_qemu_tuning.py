@@ -38,7 +38,7 @@ find /etc -mindepth 1 -printf '%p %M %u %l\n' | sort
 find /etc -type f -exec sha256sum {} + | sort -k 2
 ls -d /var/lib/railyard.sglang 2> /dev/null
 cd /proc/sys; grep -r . vm/max_map_count vm/nr_hugepages net/core net/ipv4/ip_local_reserved_ports net/ipv4/conf 2> /dev/null | sort
-awk '{print $1, $3, $4}' /proc/modules | sort
+awk '{print $1, $3}' /proc/modules | sort
 systemctl show --property DefaultLimitMEMLOCK
 cd /sys/class/infiniband && views=$(printf '/sys/kernel/config/rdma_cm/%s ' *)
 mkdir $views && grep . $(printf '%s/ports/1/default_roce_tos ' $views) && rmdir $views
