@@ -91,6 +91,7 @@ def test_one_network_needs_no_map() -> None:
         ({}, "WITH_NVIDIA_PEERMEM", None),
         (NEW, "WITH_NVIDIA_PEERMEM", "1"),
         ({"sglang_transfer_backend": "nixl"}, "UCX_NET_DEVICES", ",".join(f"{name}:1" for name in DEVICES) + ",fab0"),
+        ({}, "CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
         ({}, "MC_FORCE_HCA", "1"),
         ({"sglang_env.MC_FORCE_HCA": None}, "MC_FORCE_HCA", None),
         ({"sglang_env.MC_FORCE_TCP": "1"}, "MC_FORCE_HCA", None),
