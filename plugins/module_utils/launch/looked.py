@@ -173,7 +173,7 @@ def tell(
     values = {entry["name"]: (entry["value"], entry["why"]) for entry in rows if "value" in entry}
     device = values.pop(consumers.IB_DEVICE, None)
     if stack.device == "cuda":
-        values["CUDA_DEVICE_ORDER"] = ("PCI_BUS_ID", "GPUs are counted by PCI address, as the facts count them; CUDA begins with the fastest")
+        values["CUDA_DEVICE_ORDER"] = ("PCI_BUS_ID", "GPUs are counted by PCI address, as the facts count them, not the fastest first")
     verdict = _verdict(facts, backend, stack, instance, written)
     values |= {name: (value, verdict["why"]) for name, value in verdict.get("environment", {}).items()}
     for name in _excluded(own) | ({"UCX_NET_DEVICES"} if stack.nixl_devices and row["sglang_rdma_device_map"] else set()):
