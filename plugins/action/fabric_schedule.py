@@ -14,9 +14,9 @@ from ansible.utils.display import Display
 
 from ansible_collections.railyard.sglang.plugins.action.plan import plain
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest import groups, rails, report
-from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.perftest import PACKAGE, TESTS
+from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.perftest import BANDWIDTH, PACKAGE, TESTS
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.rounds import CROSS
-from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.schedule import Options, Schedule, make
+from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.schedule import SPARE_SECONDS, Options, Schedule, make
 
 WHOLE: dict[str, tuple[int, int]] = {
     "ports_at_once": (0, 64), "bandwidth_size": (2, 1 << 30), "bandwidth_seconds": (1, 600), "bandwidth_iterations": (0, 1 << 24),
@@ -24,13 +24,14 @@ WHOLE: dict[str, tuple[int, int]] = {
     "test_seconds": (5, 3600), "cross_seconds": (5, 3600), "connect_seconds": (3, 600), "max_seconds": (30, 86400),
 }
 REDUCE: dict[str, tuple[int, int]] = {"iterations": (1, 10000), "seconds": (30, 3600), "connect_seconds": (15, 600), "port": (1024, 65528)}
+# Options whose variable has another name.
+VARIABLES = {"allreduce_port": "fabric_rendezvous_port"}
 SPEC: dict[str, dict[str, Any]] = {
     "hosts": {"type": "dict", "required": True},
     "instances": {"type": "list", "elements": "dict", "required": True},
     "tests": {"type": "list", "elements": "str", "choices": list(TESTS), "default": ["write_bw", "write_lat"]},
     "both_directions": {"type": "bool", "default": True},
     "cross_rails": {"type": "str", "choices": list(CROSS), "default": "sample"},
-    "traffic_class": {"type": "int"},
     "notes": {"type": "list", "elements": "str", "default": []},
     "trim": {"type": "bool", "default": False},
     "pairs": {"type": "bool", "default": True},
@@ -38,6 +39,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "allreduce_mib": {"type": "list", "elements": "float", "default": [8, 64, 256, 1024]},
     "allow_serving": {"type": "bool", "default": False},
     "require_perftest": {"type": "bool", "default": True},
+    "poll_seconds": {"type": "int", "default": 5},
     **{name: {"type": "int", "default": getattr(Options(), name)} for name in WHOLE},
     **{f"allreduce_{name}": {"type": "int", "default": getattr(groups.Options(), name)} for name in REDUCE},
 }
@@ -45,15 +47,29 @@ SPEC: dict[str, dict[str, Any]] = {
 
 def wrong(given: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the options beyond their types."""
-    limits = {**WHOLE, **{f"allreduce_{name}": span for name, span in REDUCE.items()}}
+    limits = {**WHOLE, "poll_seconds": (1, 600), **{f"allreduce_{name}": span for name, span in REDUCE.items()}}
     outside = ((name, low, high) for name, (low, high) in limits.items() if not low <= given[name] <= high)
-    found = [f"fabric_{name} is {given[name]}, not from {low} to {high}" for name, low, high in outside]
+    found = [f"{VARIABLES.get(name, f'fabric_{name}')} is {given[name]}, not from {low} to {high}" for name, low, high in outside]
     if not given["tests"]:
         found.append("fabric_tests is empty")
-    if given["traffic_class"] is not None and not 0 <= given["traffic_class"] <= 255:
-        found.append(f"fabric_traffic_class is {given['traffic_class']}, not from 0 to 255")
+    timed = given["pairs"] and not given["bandwidth_iterations"] and any(test in BANDWIDTH for test in given["tests"])
+    if timed and given["bandwidth_seconds"] + SPARE_SECONDS > given["test_seconds"]:
+        found.append(
+            f"fabric_bandwidth_seconds is {given['bandwidth_seconds']}, and fabric_test_seconds {given['test_seconds']}: a test would be "
+            f"ended before it is through. Fix: fabric_test_seconds of {given['bandwidth_seconds'] + SPARE_SECONDS} or more, or fewer "
+            "fabric_bandwidth_seconds"
+        )
     if not given["allreduce_mib"] or not all(1 / 1024 <= size <= 16384 for size in given["allreduce_mib"]):
         found.append("fabric_allreduce_mib is not a list of sizes from 1/1024 to 16384 MiB")
+    for host, row in given["hosts"].items():
+        try:
+            high = int(row.get("traffic_class") or 0)
+        except (TypeError, ValueError):
+            high = 256
+        if high > 255:
+            found.append(
+                f"{host}: fabric_traffic_class (unset: sglang_rdma_traffic_class) is {row['traffic_class']}, not a number up to 255"
+            )
     return found
 
 
@@ -62,7 +78,7 @@ def options(given: Mapping[str, Any]) -> Options:
     reduce = groups.Options(
         wanted=given["allreduce"], sizes=given["allreduce_mib"], **{name: given[f"allreduce_{name}"] for name in REDUCE},
     )
-    names = ("tests", "both_directions", "cross_rails", "traffic_class", "trim", "pairs", *WHOLE)
+    names = ("tests", "both_directions", "cross_rails", "trim", "pairs", *WHOLE)
     return Options(allreduce=reduce, **{name: given[name] for name in names})
 
 
@@ -105,14 +121,7 @@ class ActionModule(ActionBase):
         given = plain(checked)
         if bad := wrong(given):
             return {**result, "failed": True, "msg": "; ".join(bad)}
-        hosts = {
-            host: {
-                "address": row["address"],
-                "ports": rails.ports(row["facts"] or {}, row["planned"]),
-                "left_out": rails.chosen(row["facts"] or {}, row["planned"])[1],
-            }
-            for host, row in given["hosts"].items()
-        }
+        hosts = {host: rails.summary(row) for host, row in given["hosts"].items()}
         schedule = make(hosts, given["instances"], options(given))
         schedule.notes += given["notes"]
         task_vars = task_vars or {}

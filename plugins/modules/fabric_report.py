@@ -34,7 +34,7 @@ options:
     type: str
     default: Fabric test
   min_gbps:
-    description: Gb/s that every way within a rail must have. Without it, 90 % of the rate of hardware ports.
+    description: Gb/s that every way within a rail must have. Without it, 90 % of what hardware ports carry.
     type: float
   max_latency_us:
     description: Microseconds that a way within a rail may take. Without it, 10 between hardware ports.
@@ -85,7 +85,7 @@ errors:
   returned: always
   type: dict
 cross_rail_reachable:
-  description: Whether rails reach each other; null where some do, or none was tried.
+  description: Whether rails reach each other; null where some do, none was tried, or it is not known.
   returned: always
   type: bool
 """

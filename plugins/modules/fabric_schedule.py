@@ -11,7 +11,7 @@ short_description: Compute who measures with whom, and when, in the fabric test
 version_added: 0.1.0
 description:
   - Makes, on the controller, rounds of measurements in which no port is used twice - every pair of hosts within each rail, ways between
-    rails, and all-reduces within hosts and within instances - and each host's part of them.
+    rails, and all-reduces over the processes of each instance, within each host and over its hosts - and each host's part of them.
   - Shows the schedule with the time that it takes. Refuses one that takes longer than it may, that lacks perftest on a host, or that would
     disturb units that serve.
   - No host is contacted.
@@ -19,7 +19,8 @@ options:
   hosts:
     description:
       - Of each host C(address) (that others reach it by), C(facts) (RV(railyard.sglang.rdma_facts#module:ansible_facts)), C(planned)
-        (the key C(rdma) of its slice of the plan, or null) and C(looked) (what M(railyard.sglang.fabric_host) returned).
+        (the key C(rdma) of its slice of the plan, or null), C(looked) (what M(railyard.sglang.fabric_host) returned), C(cluster) (hosts of
+        different ones are not paired) and C(traffic_class) (0 to 255, of the packets that it sends; below 0 or null the port's default).
     type: dict
     required: true
   instances:
@@ -60,7 +61,9 @@ options:
     type: int
     default: 1048576
   bandwidth_seconds:
-    description: Seconds that a bandwidth test sends.
+    description:
+      - Seconds that a bandwidth test sends, at least three less than O(test_seconds). Between rails it sends no longer than three seconds
+        less than O(cross_seconds).
     type: int
     default: 2
   bandwidth_iterations:
@@ -79,9 +82,6 @@ options:
     description: Queue pairs of a bandwidth test.
     type: int
     default: 4
-  traffic_class:
-    description: Traffic class of the packets, as for NCCL and Mooncake.
-    type: int
   tcp_port:
     description: First of the TCP ports by which both ends of a test find each other; eight per rail are used.
     type: int
@@ -139,6 +139,10 @@ options:
     description: Whether a host without perftest is refused.
     type: bool
     default: true
+  poll_seconds:
+    description: Seconds between two looks whether a host has finished, from 1 to 600; checked here, before anything is started.
+    type: int
+    default: 5
 extends_documentation_fragment:
   - railyard.sglang.attributes
   - railyard.sglang.attributes.read_only
@@ -180,7 +184,7 @@ rails:
   type: list
   elements: dict
 missing:
-  description: Rails on which a host has no port, and why.
+  description: Rails on which a host has no port, and ports that ought to carry data and do not (rail is null), with the reason.
   returned: success
   type: list
   elements: dict

@@ -53,7 +53,7 @@ class Moved:
     """What one transfer did.
 
     :ivar size: bytes that were to be moved.
-    :ivar sent: what the sender said; error where its engine did not start.
+    :ivar sent: what the sender said; error where an engine did not start, or the sender ended without a result.
     :ivar received: what the receiver said at last; None where the sender did not get so far.
     :ivar counted: host to what it sent and received meanwhile, as files/kv_counters.py names it.
     :ivar log: what the transfer engines said.
@@ -164,20 +164,23 @@ class Transfers:
     ) -> Moved:
         """Move bytes from p0 to d0 with the devices and the environment of their ranks.
 
-        :param before_sending: called when both engines run and have registered their memory.
+        :param before_sending: called when both engines run and have registered their memory; not where one of them does not.
         :param more: environment beside the plan's; None takes a variable of the plan away.
         """
         devices = {host: str(argument(rank, "disaggregation-ib-device") or "") for host, rank in ranks.items()}
         before = {host: self.counters(host) for host in ranks}
         with self.running("receive", ranks["d0"], devices["d0"], size, more) as receiver:
             assert receiver.stdout is not None
-            place = receiver.stdout.readline()
+            place = receiver.stdout.readline() or '{"error": "nothing was said"}'
+            refused = json.loads(place).get("error")
             with self.running("send", ranks["p0"], devices["p0"], size, more) as sender:
                 assert sender.stdout is not None
                 said = json.loads(sender.stdout.readline() or '{"error": "nothing was said"}')
-                if before_sending:
-                    before_sending()
+                if "error" not in said and refused:
+                    said = {"error": f"the receiver: {refused}"}
                 if "error" not in said:
+                    if before_sending:
+                        before_sending()
                     said = json.loads(sender.communicate(place, timeout=170)[0] or '{"error": "it ended without a word"}')
             last = None
             if "error" not in said:

@@ -130,5 +130,8 @@ def test_rails_that_are_cut_while_the_engines_run_end_the_transfer_and_tcp_does_
     with ExitStack() as later:
         moved = transfers.move(fewer, before_sending=lambda: later.enter_context(cut(machines)))
     tell(machines, "kv with rails cut on the way", moved)
+    # Both engines ran, and the transfer itself says that it failed.
+    assert "error" not in moved.sent, moved.sent | {"log": moved.log[-3000:]}
+    assert moved.sent["result"] != 0
     assert not moved.whole
     assert moved.carriers == []

@@ -51,10 +51,10 @@ def errors(delta: Counts) -> Counts:
     return {name: value for name, value in delta.items() if ERROR.search(name) and name.rpartition("/")[2] not in NOT_ERRORS}
 
 
-def carried(delta: Counts, read_any: bool, sent: int) -> Dict[str, Any]:
+def carried(delta: Counts, before: Counts, sent: int) -> Dict[str, Any]:
     """Return whether a port sent by RDMA what a test sent.
 
-    :param read_any: whether the port has any counter at all.
+    :param before: the port's counters before the test: one that tells is there also where it has not moved.
     :param sent: bytes that the test sent from here.
     :return: counter, by how much it grew, and C(enough): None where no counter of the driver tells, or nothing is known to be sent.
     """
@@ -65,4 +65,5 @@ def carried(delta: Counts, read_any: bool, sent: int) -> Dict[str, Any]:
     name = next((name for name in PACKETS if name in delta), None)
     if name is not None:
         return {"counter": name, "grown": delta[name], "enough": delta[name] * LARGEST_MTU >= sent}
-    return {"counter": None, "grown": 0, "enough": False if read_any else None}
+    still = next((name for name in (WORDS, *PACKETS) if name in before), None)
+    return {"counter": still, "grown": 0, "enough": None if still is None else False}

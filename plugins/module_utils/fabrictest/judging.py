@@ -15,6 +15,9 @@ from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.reasons
 
 SCHEMA = 1
 SHARE_OF_RATE = 0.9
+# What 8b/10b leaves of the rate of these speeds of InfiniBand. Ethernet of the same names states what it carries.
+CODED = ("SDR", "DDR", "QDR")
+SHARE_OF_CODED = 0.8
 # Fewer ways have no median to speak of.
 FEWEST_FOR_MEDIAN = 4
 STATES = ("failed", "slow", "not measured", "ok")
@@ -43,13 +46,19 @@ def _told(code: str, values: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     return {"code": code, "reason": reason.text.format(**{"limit": "", **values, **more}), "fix": reason.fix, "signature": reason.signature}
 
 
+def carries(end: Record) -> float:
+    """Return the Gb/s of data that a port carries at its rate."""
+    coded = end.get("link_layer") == "InfiniBand" and end.get("speed") in CODED
+    return float(end["rate"] * (SHARE_OF_CODED if coded else 1))
+
+
 def least_gbps(measurement: Record, limits: Limits) -> float | None:
-    """Return the Gb/s that a way must have: the operator's, or nine tenths of the slower port's rate where rates are true."""
+    """Return the Gb/s that a way must have: the operator's, or nine tenths of what the slower port carries where rates are true."""
     if limits.min_gbps is not None:
         return limits.min_gbps
     ends = (measurement["client"], measurement["server"])
     if all(end["rate"] and end["rate_true"] for end in ends):
-        return round(SHARE_OF_RATE * min(end["rate"] for end in ends), 1)
+        return round(SHARE_OF_RATE * min(carries(end) for end in ends), 1)
     return None
 
 
@@ -122,7 +131,7 @@ def _outliers(found: Sequence[dict[str, Any]], share: float) -> None:
     rails: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in found:
         if row["kind"] == "same" and row["test"] in BANDWIDTH and row["gbps"] is not None:
-            rails.setdefault((row["client"]["rail"], row["test"]), []).append(row)
+            rails.setdefault((row["cluster"], row["client"]["rail"], row["test"]), []).append(row)
     for rows in rails.values():
         if len(rows) < FEWEST_FOR_MEDIAN:
             continue
@@ -132,35 +141,24 @@ def _outliers(found: Sequence[dict[str, Any]], share: float) -> None:
                 row |= {"state": "slow", **_told("outlier", {"gbps": round(row["gbps"], 2), "median": round(median, 2)})}
 
 
-def _absent(missing: Sequence[Record], hosts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a failed measurement for every rail on which a host has no port."""
+def _absent(missing: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return a failed measurement for every rail on which a host has no port, and for every port that ought to carry data."""
     rows: list[dict[str, Any]] = []
-    for row in missing if len(hosts) > 1 else []:
-        told = _told("no-port", {})
-        told["reason"] = f"{row['host']} has no data port on rail {row['rail']}: {row['why']}"
-        rows.append({"id": f"p{len(rows)}", "kind": "port", "test": "", "host": row["host"], "rail": row["rail"], "state": "failed", **told,
-                     "said": []})
+    for row in missing:
+        told = _told("no-port" if row["rail"] is not None else "port-missing" if row["port"] else "no-ports", {})
+        if row["rail"] is not None:
+            told["reason"] = f"{row['host']} has no data port on rail {row['rail']}: {row['why']}"
+        else:
+            told["reason"] = f"{row['host']}: {told['reason']}: {row['why']}"
+        rows.append({
+            "id": f"p{len(rows)}", "kind": "port", "test": "", "host": row["host"], "rail": row["rail"], "port": row.get("port", ""),
+            "state": "failed", **told, "said": [],
+        })
     return rows
 
 
-def crossing(found: Sequence[Record]) -> tuple[bool | None, str]:
-    """Return whether rails reach each other (None: some do, or none was tried) and what to set."""
-    rows = [row for row in found if row["kind"] == "cross" and row["state"] != "not measured"]
-    good = sum(row["state"] in ("ok", "slow") for row in rows)
-    if not rows:
-        return None, "no way between rails was measured"
-    if good == len(rows):
-        return True, f"all {good} ways between rails that were tried carry RDMA: sglang_rdma_cross_rail: true is possible"
-    if not good:
-        return False, f"none of {len(rows)} ways between rails carries RDMA: set sglang_rdma_cross_rail: false (NCCL_CROSS_NIC=0)"
-    return None, (
-        f"{good} of {len(rows)} ways between rails carry RDMA: set sglang_rdma_cross_rail: false (NCCL_CROSS_NIC=0), or repair the others"
-    )
-
-
 def judge(
-    measurements: Mapping[str, Record], missing: Sequence[Record], hosts: Sequence[str], records: Mapping[str, Sequence[Record]],
-    limits: Limits,
+    measurements: Mapping[str, Record], missing: Sequence[Record], records: Mapping[str, Sequence[Record]], limits: Limits,
 ) -> list[dict[str, Any]]:
     """Return every measurement with state, reason and fix.
 
@@ -176,4 +174,4 @@ def judge(
         one = _group if row["kind"] == "allreduce" else _pair
         found.append(one(row, told.get(name, {}), limits))
     _outliers(found, limits.outlier)
-    return _absent(missing, hosts) + found
+    return _absent(missing) + found

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest import counters, perftest
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest import unit as units
@@ -150,7 +151,7 @@ class Host:
             record["limit"] = self.hardening.value("LimitMEMLOCK")
         return {
             **record, "seconds": round(time.monotonic() - began, 2), "attempts": turn, "errors": counters.errors(delta),
-            "carried": counters.carried(delta, bool(before), sent) if sender else None,
+            "carried": counters.carried(delta, before, sent) if sender else None,
         }
 
     def _reduce(self, test: Record, meet: float, seconds: float) -> Record:
@@ -158,9 +159,9 @@ class Host:
         if python is None:
             return {"state": "not measured", "code": "no-stack", "said": [test["python"]]}
         order = dict(test["order"])
-        taken = holder(order["address"], order["port"]) if any(row["rank"] == 0 for row in order["ranks"]) else ""
+        taken = holder(order["address"], order["port"]) if any(row["rank"] == 0 for row in order["ranks"]) else None
         if taken:
-            return {"state": "failed", "code": "rendezvous-port", "said": [taken]}
+            return {"state": "failed", "code": taken[0], "said": [taken[1]]}
         # The ranks give up before they are ended, so that they can say who is missing.
         order["meet_seconds"] = int(max(5.0, meet - time.monotonic() - MEET_SPARE))
         order["run_seconds"] = int(max(5.0, seconds - RUN_SPARE))
@@ -170,8 +171,8 @@ class Host:
         return {**judge_group(ended), "seconds": round(time.monotonic() - began, 2)}
 
 
-def holder(address: str, port: int) -> str:
-    """Return why a port cannot be listened on, or an empty text where it is free."""
+def holder(address: str, port: int) -> Optional[Tuple[str, str]]:
+    """Return code and text of why a port cannot be listened on, or None where it is free."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -179,5 +180,6 @@ def holder(address: str, port: int) -> str:
             probe.bind((address, port))
             probe.listen(1)
         except OSError as error:
-            return f"{address} port {port}: {error.strerror}"
-    return ""
+            code = "no-address" if error.errno == errno.EADDRNOTAVAIL else "rendezvous-port"
+            return code, f"{address} port {port}: {error.strerror}"
+    return None

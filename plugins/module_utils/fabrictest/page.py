@@ -151,7 +151,8 @@ def view(result: Row, require_perftest: bool, title: str) -> str:
     start = report.first(result)
     told = f"First: {report.name(start)}: {start['reason']}" if start else "Everything that was measured is as it should be."
     ways = [row for row in result["measurements"] if row["kind"] in ("same", "loopback")]
-    tiles = [(len(result["hosts"]), "hosts"), (len(result["rails"]), "rails"), (len(ways), "ways measured"),
+    measured = sum(row["state"] != "not measured" for row in ways)
+    tiles = [(len(result["hosts"]), "hosts"), (len(result["rails"]), "rails"), (measured, "ways measured"),
              (f"{result['seconds']['spent']} s", "spent")]
     body = [
         f"<h1>{escape(title)}</h1>", f'<p class="lead"><span class="verdict {kind}">{word}</span> {escape(told)}</p>',
@@ -165,7 +166,7 @@ def view(result: Row, require_perftest: bool, title: str) -> str:
     body += [*_crossing(result), *_groups(result)]
     rows = [(port, counter, f"+{value}") for port, own in result["errors"].items() for counter, value in own.items()]
     body += ["<h2>Error counters that moved</h2>", _rows(("port", "counter", "by"), rows) if rows else '<p class="card">None.</p>']
-    proof = [row for row in ways if row.get("carried")]
+    proof = [row for row in ways if row.get("carried") and row["carried"]["enough"] is not None]
     if proof:
         good = sum(bool(row["carried"]["enough"]) for row in proof)
         names = ", ".join(sorted({str(row["carried"]["counter"]) for row in proof}))

@@ -18,17 +18,30 @@ class Rails:
     """Rails over all hosts.
 
     :ivar rails: of each rail the port of every host that has one there.
-    :ivar missing: places without a port: rail, host and why.
+    :ivar missing: places without a port: rail (None where no host has the port), host and why.
     """
 
     rails: list[dict[str, Row]] = field(default_factory=list)
     missing: list[dict[str, Any]] = field(default_factory=list)
 
 
-def chosen(facts: Mapping[str, Any], planned: Mapping[str, Any] | None) -> tuple[list[Row], dict[str, str]]:
-    """Return rails of a host and the ports that it leaves out with the reason: the plan's, or where it has none, those of the facts."""
-    source = planned if planned and planned.get("known") else facts.get("selection") or {}
-    return [dict(row) for row in source.get("rails") or []], dict(source.get("left_out") or {})
+def chosen(facts: Mapping[str, Any], planned: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the selection of a host's ports: the plan's, or where it has none, that of the facts."""
+    return planned if planned and planned.get("known") else facts.get("selection") or {}
+
+
+def summary(row: Mapping[str, Any]) -> Row:
+    """Return what a schedule must know of a host.
+
+    :param row: C(address), C(cluster), C(traffic_class) (None, or below 0, for the port's default), C(facts) and C(planned).
+    """
+    facts, planned = row["facts"] or {}, row["planned"]
+    source, value = chosen(facts, planned), row.get("traffic_class")
+    return {
+        "address": row["address"], "cluster": row["cluster"], "rdma": planned is not None,
+        "traffic_class": None if value is None or int(value) < 0 else int(value),
+        "ports": ports(facts, planned), "left_out": dict(source.get("left_out") or {}), "missing": list(source.get("missing") or []),
+    }
 
 
 def ports(facts: Mapping[str, Any], planned: Mapping[str, Any] | None) -> list[Row]:
@@ -41,7 +54,7 @@ def ports(facts: Mapping[str, Any], planned: Mapping[str, Any] | None) -> list[R
         (device["name"], port.get("port", 1)): (device, port) for device in facts.get("devices") or [] for port in device.get("ports") or []
     }
     rows = []
-    for row in chosen(facts, planned)[0]:
+    for row in chosen(facts, planned).get("rails") or []:
         device, port = known.get((row["device"], row["port"]), ({}, {}))
         rows.append({
             "device": row["device"],
@@ -51,6 +64,7 @@ def ports(facts: Mapping[str, Any], planned: Mapping[str, Any] | None) -> list[R
             "addresses": [address for address in row.get("addresses") or [] if "/" in address],
             "gpus": row.get("gpus") or [],
             "rate": port.get("rate_gbps"),
+            "speed": port.get("speed"),
             "rate_true": bool(port.get("rate_true", not device.get("virtual", False))),
             "link_layer": port.get("link_layer") or "",
             "active_mtu": port.get("active_mtu"),
@@ -143,3 +157,36 @@ def match(hosts: Mapping[str, Sequence[Row]], left_out: Mapping[str, Mapping[str
         lacking: Iterable[str] = (host for host in hosts if host not in members)
         found.missing += [{"rail": rail, "host": host, "why": _why(members, (left_out or {}).get(host, {}))} for host in lacking]
     return found
+
+
+def unreported(hosts: Mapping[str, Mapping[str, Any]], found: Rails) -> list[dict[str, Any]]:
+    """Return the ports that ought to carry data and do not, as far as no rail misses them: comparing hosts does not tell what none has."""
+    rows = []
+    for host, row in hosts.items():
+        told = [part for item in found.missing if item["host"] == host for part in item["why"].split("; ")]
+        own = [key for key in row["missing"] if not any(part.startswith(f"{key} is ") for part in told)]
+        rows += [{"rail": None, "host": host, "port": key, "why": f"{key} is {row['left_out'].get(key, 'not ACTIVE')}"} for key in own]
+        if row["rdma"] and not row["ports"] and not own and not told:
+            rows.append({"rail": None, "host": host, "port": "", "why": "the plan uses RDMA"})
+    return rows
+
+
+def clusters(hosts: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Return the hosts of each cluster."""
+    found: dict[str, list[str]] = {}
+    for host, row in hosts.items():
+        found.setdefault(row["cluster"], []).append(host)
+    return list(found.values())
+
+
+def of_clusters(hosts: Mapping[str, Mapping[str, Any]]) -> Rails:
+    """Return the rails of each cluster by itself, and what is missing anywhere."""
+    whole = Rails()
+    for members in clusters(hosts):
+        found = match({host: hosts[host]["ports"] for host in members}, {host: hosts[host]["left_out"] for host in members})
+        whole.rails += [{} for _more in range(len(found.rails) - len(whole.rails))]
+        for rail, row in enumerate(found.rails):
+            whole.rails[rail].update(row)
+        whole.missing += found.missing
+    whole.missing += unreported(hosts, whole)
+    return whole

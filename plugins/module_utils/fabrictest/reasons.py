@@ -49,14 +49,14 @@ REASONS = {
     ),
     "connect": Reason(
         "its peer could not be reached over TCP",
-        "the fabric addresses of both hosts, and a firewall: fabric_port and those behind it must be open between them", "",
+        "the fabric addresses of both hosts, and a firewall: fabric_tcp_port and those behind it must be open between them", "",
     ),
     "no-peer": Reason(
-        "its peer did not come", "what the peer's own line says; else the firewall: fabric_port and those behind it", "",
+        "its peer did not come", "what the peer's own line says; else the firewall: fabric_tcp_port and those behind it", "",
     ),
     "peer-left": Reason("its peer broke off", "what the peer's own line says", ""),
     "port-taken": Reason(
-        "its TCP port is in use", "another fabric_port, with eight times as many free ports behind it as there are rails", "",
+        "its TCP port is in use", "another fabric_tcp_port, with eight times as many free ports behind it as there are rails", "",
     ),
     "unit": Reason(
         "systemd could not run it under the engine's hardening", "what systemd says; the properties are those of the engine's unit", "",
@@ -66,6 +66,14 @@ REASONS = {
     "no-perftest": Reason("perftest is not installed", "install the package perftest, or set fabric_require_perftest: false", ""),
     "no-stack": Reason("the stack is not installed", "run site.yml --tags stack, or set fabric_allreduce: false", ""),
     "no-port": Reason("the host has no data port there", "cable, transceiver, switch port", ""),
+    "port-missing": Reason(
+        "a port that ought to carry data does not",
+        "cable, transceiver, switch port; where it is not meant to carry data, sglang_rdma_exclude", "",
+    ),
+    "no-ports": Reason(
+        "no data port is measured", "what rdma_facts says of the host's devices and why it leaves them out; sglang_rdma_devices names them",
+        "",
+    ),
     "time": Reason("the time was over", "a higher fabric_max_seconds, or fewer measurements", ""),
     "no-report": Reason("the host did not report", "whether the host is alive; the run's output says more", ""),
     "slow-bandwidth": Reason("{gbps} Gb/s, less than {least} Gb/s", "PCIe link, ACS, MTU and PFC of both ports", "D33"),
@@ -80,6 +88,10 @@ REASONS = {
         "the rendezvous at {address} could not be reached", "the host of rank 0; then the firewall: fabric_rendezvous_port", "D08",
     ),
     "rendezvous-port": Reason("the rendezvous port is taken", "another fabric_rendezvous_port", ""),
+    "no-address": Reason(
+        "the rendezvous address {address} is not an address of this host", "the fabric address of the host in the inventory, or the host's",
+        "",
+    ),
     "reduce": Reason(
         "the all-reduce broke off; silent: {missing}", "the host named; else NCCL's or gloo's interface and devices in the plan", "D31",
     ),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest import judging
+from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.crossing import crossing
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.schedule import KINDS, Schedule
 from ansible_collections.railyard.sglang.plugins.module_utils.report.tables import table
 
@@ -19,7 +20,7 @@ SHOWN = 20
 def name(row: Row) -> str:
     """Return what a measurement is of, in words."""
     if row["kind"] == "port":
-        return f"{row['host']} rail {row['rail']}"
+        return f"{row['host']} " + (f"rail {row['rail']}" if row["rail"] is not None else row["port"] or "ports")
     if row["kind"] == "allreduce":
         return f"{row['instance']} on {row['hosts'][0]}" if row["scope"] == "host" else f"{row['instance']} over {', '.join(row['hosts'])}"
     client, server = row["client"], row["server"]
@@ -57,8 +58,8 @@ def document(
 
     :param hosts: what each host said of itself: perftest, user, unit.
     """
-    found = judging.judge(schedule.measurements, schedule.rails.missing, list(hosts), records, limits)
-    reached, advice = judging.crossing(found)
+    found = judging.judge(schedule.measurements, schedule.rails.missing, records, limits)
+    reached, advice = crossing(found)
     return {
         "schema": judging.SCHEMA,
         "hosts": dict(hosts),

@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest import groups, rounds
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.measure import offsets
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.perftest import BANDWIDTH
-from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.rails import Rails, match
+from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.rails import Rails, clusters, of_clusters
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.rounds import Link
+from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.trimming import trim
 
 # Rounds take turns with their TCP ports, so that a late server of one is not met by a client of the next.
 TURNS = 8
+# What a bandwidth test takes beyond the seconds that it sends.
+SPARE_SECONDS = 3
+END = ("device", "port", "netdev", "gid_index", "rate", "rate_true", "speed", "link_layer")
 KINDS = {"same": "within rails", "cross": "across rails", "loopback": "loopback", "allreduce": "all-reduce"}
 
 
@@ -34,7 +39,6 @@ class Options:
     latency_size: int = 8
     latency_iterations: int = 1000
     queue_pairs: int = 4
-    traffic_class: int | None = None
     tcp_port: int = 18515
     test_seconds: int = 15
     cross_seconds: int = 10
@@ -77,7 +81,7 @@ class Schedule:
 def _end(link: Link, first: bool, rails: Rails) -> dict[str, Any]:
     host, rail = (link.a, link.rail_a) if first else (link.b, link.rail_b)
     row = rails.rails[rail][host]
-    return {"host": host, "rail": rail, **{key: row[key] for key in ("device", "port", "netdev", "gid_index", "rate", "rate_true")}}
+    return {"host": host, "rail": rail, **{key: row[key] for key in END}}
 
 
 def _directions(kind: str, test: str, options: Options) -> list[bool]:
@@ -106,93 +110,93 @@ def _pair_rounds(rails: Rails, hosts: Sequence[str], options: Options) -> list[t
     ]
 
 
-def _typical(test: str, options: Options) -> float:
+def _sends(kind: str, options: Options) -> int:
+    """Return the seconds that a bandwidth test sends: across rails no more than it is allowed to take."""
+    return min(options.bandwidth_seconds, options.cross_seconds - SPARE_SECONDS) if kind == "cross" else options.bandwidth_seconds
+
+
+def _typical(kind: str, test: str, options: Options) -> float:
     timed = test in BANDWIDTH and not options.bandwidth_iterations
-    return (options.bandwidth_seconds if timed else 1) + options.overhead_seconds
+    return (_sends(kind, options) if timed else 1) + options.overhead_seconds
 
 
-def _entry(test: str, options: Options, tcp_port: int) -> dict[str, Any]:
+def _entry(kind: str, test: str, options: Options, tcp_port: int) -> dict[str, Any]:
     """Return what both ends of a measurement are told alike."""
     wide = test in BANDWIDTH
     return {
         "kind": test,
         "size": options.bandwidth_size if wide else options.latency_size,
         "iterations": options.bandwidth_iterations if wide else options.latency_iterations,
-        "seconds": options.bandwidth_seconds,
+        "seconds": _sends(kind, options),
         "queue_pairs": options.queue_pairs,
-        "traffic_class": options.traffic_class,
         "tcp_port": tcp_port,
     }
 
 
-def _add_pairs(found: Schedule, hosts: Sequence[str], addresses: Mapping[str, str], options: Options) -> None:
+def _side_by_side(rails: Rails, members: Iterable[Sequence[str]], options: Options) -> list[tuple[str, str, bool, list[Link]]]:
+    """Return rounds of all clusters: they share no host, so that their rounds of one kind, which have the same tests, go together."""
+    every = [_pair_rounds(rails, hosts, options) for hosts in members]
+    found = []
+    for kind in KINDS:
+        for together in zip_longest(*([row for row in own if row[0] == kind] for own in every)):
+            rows = [row for row in together if row is not None]
+            found.append((*rows[0][:3], [link for row in rows for link in row[3]]))
+    return found
+
+
+def _add_pairs(found: Schedule, hosts: Mapping[str, Mapping[str, Any]], options: Options) -> None:
     width = max(1, len(found.rails.rails))
-    for kind, test, forth, links in _pair_rounds(found.rails, hosts, options):
+    members = clusters({host: row for host, row in hosts.items() if row["ports"]})
+    for kind, test, forth, links in _side_by_side(found.rails, members, options):
         number = len(found.rounds)
         names = []
         for link in links:
             name = f"m{len(found.measurements)}"
             ends = {"client": _end(link, forth, found.rails), "server": _end(link, not forth, found.rails)}
-            found.measurements[name] = {"id": name, "kind": kind, "test": test, "round": number, **ends}
+            cluster = hosts[link.a]["cluster"]
+            found.measurements[name] = {"id": name, "kind": kind, "test": test, "round": number, "cluster": cluster, **ends}
             names.append(name)
-            common = _entry(test, options, options.tcp_port + number % TURNS * width + ends["server"]["rail"])
+            common = _entry(kind, test, options, options.tcp_port + number % TURNS * width + ends["server"]["rail"])
             for role, end in ends.items():
-                peer = addresses[ends["server"]["host"]]
+                peer = hosts[ends["server"]["host"]]["address"]
                 own = {key: end[key] for key in ("device", "port", "netdev", "gid_index")}
+                own["traffic_class"] = hosts[end["host"]]["traffic_class"]
                 found.parts.setdefault(end["host"], []).append(
                     {"id": name, "round": number, "role": role, "peer": peer, **own, **common}
                 )
         found.rounds.append({
             "kind": kind, "test": test, "ids": names, "connect": options.connect_seconds,
-            "seconds": options.cross_seconds if kind == "cross" else options.test_seconds, "typical": _typical(test, options),
+            "seconds": options.cross_seconds if kind == "cross" else options.test_seconds, "typical": _typical(kind, test, options),
         })
 
 
-def _drop(found: Schedule, number: int, why: str) -> None:
-    """Take the last round out of the schedule."""
-    row = found.rounds.pop(number)
-    for name in row["ids"]:
-        gone = found.measurements.pop(name)
-        found.left_out.append({**gone, "why": why})
-    for host, tests in found.parts.items():
-        kept = [test for test in tests if test["round"] != number]
-        found.parts[host] = [{**test, "round": test["round"] - (test["round"] > number)} for test in kept]
-    for gone in found.measurements.values():
-        gone["round"] -= gone["round"] > number
-
-
-def _trim(found: Schedule, options: Options) -> None:
-    """Leave out rounds until the estimate fits: across rails first, then from the end; all-reduces stay."""
-    why = f"left out: fabric_max_seconds is {options.max_seconds}"
-    while found.estimate > options.max_seconds:
-        numbers = [
-            [number for number, row in enumerate(found.rounds) if row["kind"] == kind] for kind in ("cross", "same", "loopback")
-        ]
-        last = next((rows[-1] for rows in numbers if rows), None)
-        if last is None:
-            return
-        _drop(found, last, why)
+def _unmeasured(found: Schedule, hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each host of a cluster with RDMA of which nothing is measured, where no missing port says so already."""
+    seen = {row[role]["host"] for row in found.measurements.values() if row["kind"] != "allreduce" for role in ("client", "server")}
+    seen |= {row["host"] for row in found.rails.missing}
+    why = found.left_out[0]["why"] if found.left_out else "its ports meet no other host's"
+    silent = [host for members in clusters(hosts) if not seen & set(members) for host in members]
+    return [{"rail": None, "host": host, "port": "", "why": why} for host in silent if hosts[host]["rdma"]]
 
 
 def make(
     hosts: Mapping[str, Mapping[str, Any]], instances: Sequence[Mapping[str, Any]], options: Options,
 ) -> Schedule:
-    """Return the schedule.
+    """Return the schedule. Hosts of different clusters are not paired with each other.
 
-    :param hosts: of each host: C(address) that others reach it by, C(ports), C(left_out).
+    :param hosts: of each host what C(rails.summary) returns.
     :param instances: those of the plan.
     """
-    rails = match({host: row["ports"] for host, row in hosts.items()}, {host: row["left_out"] for host, row in hosts.items()})
-    found = Schedule(rails, parts={host: [] for host in hosts})
+    found = Schedule(of_clusters(hosts) if options.pairs else Rails(), parts={host: [] for host in hosts})
     if options.pairs:
         members = [host for host in hosts if hosts[host]["ports"]]
-        _add_pairs(found, members, {host: row["address"] for host, row in hosts.items()}, options)
+        _add_pairs(found, hosts, options)
         found.notes += [f"{host} has no data port: no pair with it is measured" for host in hosts if host not in members and members]
         if not members:
             found.notes.append("no host has a data port: no pair of ports is measured")
-    else:
-        found.rails.missing = []
     groups.add(found, instances, list(hosts), options.allreduce)
     if options.trim:
-        _trim(found, options)
+        trim(found, options)
+    if options.pairs:
+        found.rails.missing += _unmeasured(found, hosts)
     return found

@@ -55,8 +55,19 @@ def test_documentation_names_every_variable_of_the_role() -> None:
     [
         ({}, ""),
         ({"tests": []}, "fabric_tests is empty"),
-        ({"traffic_class": 256}, "fabric_traffic_class is 256, not from 0 to 255"),
-        ({"traffic_class": 0}, ""),
+        ({"hosts": {"b": {"traffic_class": 256}}}, "b: fabric_traffic_class (unset: sglang_rdma_traffic_class) is 256, not a number up to"),
+        ({"hosts": {"b": {"traffic_class": "high"}}}, "b: fabric_traffic_class (unset: sglang_rdma_traffic_class) is high"),
+        ({"hosts": {"b": {"traffic_class": [8]}}}, "b: fabric_traffic_class"),
+        ({"hosts": {"a": {"traffic_class": 0}, "b": {"traffic_class": -1}, "c": {"traffic_class": None}}}, ""),
+        ({"poll_seconds": 0}, "fabric_poll_seconds is 0, not from 1 to 600"),
+        ({"poll_seconds": 601}, "fabric_poll_seconds is 601, not from 1 to 600"),
+        ({"allreduce_port": 70000}, "fabric_rendezvous_port is 70000, not from 1024 to 65528"),
+        ({"bandwidth_seconds": 12}, ""),
+        ({"bandwidth_seconds": 13}, "fabric_bandwidth_seconds is 13, and fabric_test_seconds 15: a test would be ended before it is "
+         "through. Fix: fabric_test_seconds of 16 or more"),
+        ({"bandwidth_seconds": 60, "bandwidth_iterations": 10}, ""),
+        ({"bandwidth_seconds": 60, "tests": ["write_lat"]}, ""),
+        ({"bandwidth_seconds": 60, "pairs": False}, ""),
         ({"tcp_port": 80}, "fabric_tcp_port is 80, not from 1024 to 65535"),
         ({"allreduce_seconds": 1}, "fabric_allreduce_seconds is 1, not from 30 to 3600"),
         ({"allreduce_mib": []}, "fabric_allreduce_mib is not a list of sizes"),
@@ -71,8 +82,10 @@ def test_options_that_make_no_sense(change: dict[str, Any], words: str) -> None:
 
 
 def refusals(*, serving: list[str], lacking: list[str], **change: Any) -> str:
-    port = {"device": "mlx5_0", "port": 1, "netdev": "e0", "gid_index": 3, "addresses": [], "rate": 400.0, "rate_true": True}
-    hosts = {name: {"address": f"203.0.113.{place}", "ports": [port], "left_out": {}} for place, name in enumerate(("a", "b"), 1)}
+    port = {"device": "mlx5_0", "port": 1, "netdev": "e0", "gid_index": 3, "addresses": [], "rate": 400.0, "rate_true": True,
+            "speed": "NDR", "link_layer": "Ethernet"}
+    hosts = {name: {"address": f"203.0.113.{place}", "ports": [port], "left_out": {}, "missing": [], "rdma": True, "cluster": "x",
+                    "traffic_class": None} for place, name in enumerate(("a", "b"), 1)}
     given = {**GIVEN, **change, "hosts": {name: {"looked": {"serving": [], "lacking": []}} for name in hosts}}
     given["hosts"]["b"] = {"looked": {"serving": serving, "lacking": lacking}}
     return "\n".join(fabric_schedule.refusals(given, make(hosts, [], fabric_schedule.options(given))))
@@ -96,3 +109,11 @@ def test_a_host_that_did_not_report() -> None:
     looked = {"perftest": "perftest 6.06", "unit": "", "serving": []}
     assert fabric_report.told({"looked": looked, "measured": None})["user"] == "nobody: it did not report"
     assert fabric_report.told({"looked": looked, "measured": {"user": "sglang"}})["unit"] == "the engine's unit as it would be installed"
+
+
+def test_the_role_tells_every_host_by_itself_and_lets_the_schedule_check() -> None:
+    tasks = yaml.safe_load((ROOT / "roles/fabric/tasks/main.yml").read_text(encoding="utf-8"))
+    (given,) = [task["railyard.sglang.fabric_schedule"] for task in tasks if "railyard.sglang.fabric_schedule" in task]
+    assert given["poll_seconds"] == "{{ fabric_poll_seconds }}"
+    assert "own.fabric_traffic_class | default(own.sglang_rdma_traffic_class" in given["hosts"]
+    assert set(given) == set(fabric_schedule.SPEC)

@@ -62,12 +62,17 @@ def test_no_faults(name: str) -> None:
 
 
 def test_what_proves_that_rdma_carried_it() -> None:
-    assert counters.carried({"counters/port_xmit_data": 250}, True, 1000)["enough"] is True
-    assert counters.carried({"counters/port_xmit_data": 249}, True, 1000)["enough"] is False
-    assert counters.carried({"hw_counters/sent_pkts": 20}, True, 20 * 4096) == {
+    words, packets = {"counters/port_xmit_data": 1}, {"hw_counters/sent_pkts": 1, "net/tx_packets": 5}
+    assert counters.carried({"counters/port_xmit_data": 250}, words, 1000)["enough"] is True
+    assert counters.carried({"counters/port_xmit_data": 249}, words, 1000)["enough"] is False
+    assert counters.carried({"hw_counters/sent_pkts": 20}, packets, 20 * 4096) == {
         "counter": "hw_counters/sent_pkts", "grown": 20, "enough": True,
     }
-    assert counters.carried({"hw_counters/sent_pkts": 2}, True, 20 * 4096)["enough"] is False
-    assert counters.carried({"net/tx_packets": 900}, True, 4096)["enough"] is False, "TCP alone moved"
-    assert counters.carried({"hw_counters/sent_pkts": 7000}, True, 0)["enough"] is None, "a way that failed sent nothing that is known"
-    assert counters.carried({}, False, 4096)["enough"] is None, "a driver without counters"
+    assert counters.carried({"hw_counters/sent_pkts": 2}, packets, 20 * 4096)["enough"] is False
+    assert counters.carried({"net/tx_packets": 900}, packets, 4096) == {
+        "counter": "hw_counters/sent_pkts", "grown": 0, "enough": False,
+    }, "TCP alone moved"
+    assert counters.carried({"hw_counters/sent_pkts": 7000}, packets, 0)["enough"] is None, "a way that failed sent nothing that is known"
+    assert counters.carried({}, {}, 4096)["enough"] is None, "a driver without counters"
+    other = counters.carried({"hw_counters/iwOutRdmaWrites": 5}, {"hw_counters/iwOutRdmaWrites": 1}, 4096)
+    assert other == {"counter": None, "grown": 0, "enough": None}, "a driver whose counters do not tell"

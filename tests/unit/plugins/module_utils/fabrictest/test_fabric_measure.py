@@ -110,12 +110,21 @@ def test_rendezvous_port_that_is_taken(host: Host) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen(1)
         number = taken.getsockname()[1]
-        assert measure.holder("127.0.0.1", number).endswith("in use")
+        code, text = measure.holder("127.0.0.1", number) or ("", "")
+        assert (code, text.endswith("in use")) == ("rendezvous-port", True)
         order = {"address": "127.0.0.1", "port": number, "ranks": [{"rank": 0, "gpu": 0}]}
         test = {"id": "a0", "round": 0, "role": "member", "kind": "allreduce", "order": order, "python": "sh", "environment": {}}
         (record,) = host.follow(ROUNDS, [test], 30)
     assert (record["state"], record["code"]) == ("failed", "rendezvous-port")
-    assert measure.holder("127.0.0.1", number) == ""
+    assert measure.holder("127.0.0.1", number) is None
+
+
+def test_rendezvous_address_that_is_not_the_hosts(host: Host) -> None:
+    order = {"address": "203.0.113.77", "port": 18700, "ranks": [{"rank": 0, "gpu": 0}]}
+    test = {"id": "a0", "round": 0, "role": "member", "kind": "allreduce", "order": order, "python": "sh", "environment": {}}
+    (record,) = host.follow(ROUNDS, [test], 30)
+    assert (record["state"], record["code"]) == ("failed", "no-address")
+    assert record["said"][0].startswith("203.0.113.77 port 18700: ")
 
 
 def test_records_of_all_reduces() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.rails import match, ports
+from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.rails import match, ports, summary
 
 
 def row(device: str, *addresses: str) -> dict[str, Any]:
@@ -81,3 +81,18 @@ def test_ports_have_rate_and_layer_of_the_facts() -> None:
     assert (found["device"], found["rate_true"]) == ("rxe0", False), "the plan's choice wins"
     (found,) = ports(facts, {"known": False, "rails": []})
     assert found["device"] == "mlx5_0", "a plan that has not looked decides nothing"
+
+
+def test_what_a_schedule_knows_of_a_host() -> None:
+    facts = {
+        "devices": [{"name": "mlx5_0", "ports": [{"port": 1, "rate_gbps": 40.0, "speed": "QDR", "link_layer": "InfiniBand"}]}],
+        "selection": {"rails": [{"device": "mlx5_0", "port": 1}], "left_out": {"mlx5_1:1": "DOWN, not ACTIVE"}, "missing": ["mlx5_1:1"]},
+    }
+    row = {"address": "203.0.113.1", "cluster": "a", "facts": facts, "planned": None, "traffic_class": "106"}
+    found = summary(row)
+    assert (found["rdma"], found["traffic_class"], found["missing"]) == (False, 106, ["mlx5_1:1"])
+    assert (found["ports"][0]["speed"], found["ports"][0]["link_layer"]) == ("QDR", "InfiniBand")
+    planned = {"known": True, "rails": [], "missing": ["mlx5_2:1"], "left_out": {"mlx5_2:1": "INIT, not ACTIVE"}}
+    found = summary({**row, "planned": planned, "traffic_class": -1})
+    assert (found["rdma"], found["traffic_class"], found["missing"], found["ports"]) == (True, None, ["mlx5_2:1"], [])
+    assert summary({**row, "traffic_class": None, "facts": None})["traffic_class"] is None

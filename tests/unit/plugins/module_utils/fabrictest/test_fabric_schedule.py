@@ -12,20 +12,22 @@ from typing import Any
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest import groups, page, report
-from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.judging import Limits, crossing, judge
+from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.crossing import crossing
+from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.judging import Limits, judge
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.schedule import Options, Schedule, make
 
 
 def port(host: int, rail: int, rate: float = 400.0, true: bool = True) -> dict[str, Any]:
     return {
         "device": f"mlx5_{rail}", "port": 1, "netdev": f"e{rail}", "gid_index": 3, "addresses": [f"198.18.{rail}.{host + 1}/24"],
-        "rate": rate, "rate_true": true, "gpus": [rail], "link_layer": "Ethernet", "active_mtu": 4096,
+        "rate": rate, "rate_true": true, "speed": None, "gpus": [rail], "link_layer": "Ethernet", "active_mtu": 4096,
     }
 
 
 def hosts(count: int = 3, rails: int = 2, **change: Any) -> dict[str, dict[str, Any]]:
     return {
-        f"h{host}": {"address": f"203.0.113.{host + 1}", "ports": [port(host, rail, **change) for rail in range(rails)], "left_out": {}}
+        f"h{host}": {"address": f"203.0.113.{host + 1}", "ports": [port(host, rail, **change) for rail in range(rails)], "left_out": {},
+                     "missing": [], "rdma": True, "cluster": "a", "traffic_class": None}
         for host in range(count)
     }
 
@@ -138,7 +140,7 @@ def change(records: dict[str, list[dict[str, Any]]], name: str, role: str, **val
 
 
 def verdict(schedule: Schedule, records: dict[str, list[dict[str, Any]]], **limits: Any) -> dict[str, dict[str, Any]]:
-    found = judge(schedule.measurements, schedule.rails.missing, list(schedule.parts), records, Limits(**limits))
+    found = judge(schedule.measurements, schedule.rails.missing, records, Limits(**limits))
     return {row["id"]: row for row in found}
 
 
@@ -234,8 +236,8 @@ def test_rails_that_do_not_reach_each_other_are_no_failure() -> None:
     assert "sglang_rdma_cross_rail: false" in document["cross_rail"]
     assert report.failures(document, True) == []
     change(records, "m6" if schedule.measurements["m6"]["kind"] == "cross" else "m9", "client", state="ok", code="", gbps=10.0)
-    assert crossing(judge(schedule.measurements, [], list(schedule.parts), records, Limits()))[0] is None
-    assert crossing(judge(schedule.measurements, [], list(schedule.parts), good(schedule), Limits()))[0] is True
+    assert crossing(judge(schedule.measurements, [], records, Limits()))[0] is None
+    assert crossing(judge(schedule.measurements, [], good(schedule), Limits()))[0] is True
 
 
 @pytest.mark.parametrize(
@@ -302,6 +304,10 @@ def test_without_perftest_nothing_is_a_failure_where_that_is_accepted() -> None:
     assert report.failures(document, False) == []
     assert len(report.failures(document, True)) == 3
     assert page.view(document, False, "x").count("n/m") == 3
+    assert "<b>0</b><span>ways measured</span>" in page.view(document, False, "x")
+    schedule = make(hosts(2, 1), [], Options())
+    document = report.document(schedule, told(schedule), good(schedule), Limits(), 1)
+    assert "<b>3</b><span>ways measured</span>" in page.view(document, False, "x")
 
 
 def test_processes_of_a_cpu_rank() -> None:
