@@ -81,8 +81,12 @@ class ActionModule(ActionBase):
         hosts = {str(host): str(row["cluster"]) for host, row in given["hosts"].items()}
         looked = {str(host) for host in task_vars.get("ansible_play_hosts_all", hosts)}
         facts, clocks = self._facts([host for host in hosts if host in looked], task_vars)
+        settings, wrong = self._settings(hosts, task_vars)
+        if wrong:
+            fix = "name a rule of docs/host-comparison.md that may be waived, and why its violation is accepted"
+            return {**result, "failed": True, "msg": f"sglang_waive: {'; '.join(wrong)}. Fix: {fix}"}
         seen, found = compare(
-            given, facts, clocks, absent=set(hosts) - looked, clock_seconds=options["clock_seconds"], **self._settings(hosts, task_vars),
+            given, facts, clocks, absent=set(hosts) - looked, clock_seconds=options["clock_seconds"], **settings,
         )
         rows = [asdict(row) for row in found.findings()]
         table, state = text.view(seen, found), {"changed": False, "msg": ""}
@@ -107,15 +111,17 @@ class ActionModule(ActionBase):
                 clocks[host] = clock.of(plain(row["sglang_clock"]))
         return facts, {host: found for host, found in clocks.items() if found is not None}
 
-    def _settings(self, hosts: Mapping[str, str], task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what clusters allow: variables of a cluster are the same on all of its hosts."""
-        routed, waived = set(), {}
+    def _settings(self, hosts: Mapping[str, str], task_vars: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Return what clusters allow, and what is wrong with it: variables of a cluster are the same on all of its hosts."""
+        routed, waived, wrong = set(), {}, []
         for cluster in dict.fromkeys(hosts.values()):
             row = task_vars["hostvars"][next(host for host, own in hosts.items() if own == cluster)]
             if row.get("sglang_rails_routed"):
                 routed.add(cluster)
-            waived[cluster] = catalogue.waivers(plain(row.get("sglang_waive")))
-        return {"routed": routed, "waived": waived}
+            given = plain(row.get("sglang_waive"))
+            waived[cluster] = catalogue.waivers(given)
+            wrong += [f"{text} (cluster {cluster})" for text in catalogue.wrong_waivers(given)]
+        return {"routed": routed, "waived": waived}, wrong
 
     def _write(self, directory: str, files: Mapping[str, str], facts: Mapping[str, Any]) -> dict[str, Any]:
         """Write what differs. Facts of hosts that this run has not looked at stay."""

@@ -13,9 +13,25 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.runner i
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import net, netlink
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.gather import gather
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
-from ansible_collections.railyard.sglang.plugins.module_utils.services.units import DIRECTORY, marked
+from ansible_collections.railyard.sglang.plugins.module_utils.services.units import DIRECTORY, MARK
 
 VENDORS = {"cuda": "nvidia", "rocm": "amd"}
+BACKEND = "disaggregation-transfer-backend"
+# Both are the library Mooncake; the second one is its TCP transport whatever the host has.
+MOONCAKE = ("mooncake", "mooncake_tcp")
+
+
+def arguments(part: Dict[str, Any]) -> Dict[str, Any]:
+    """Return every argument of a rank by its name without dashes: of its command line and of its argument file, which some stacks lack."""
+    found: Dict[str, Any] = {}
+    name = ""
+    for word in map(str, part.get("argv") or []):
+        if word.startswith("--"):
+            name, _sign, found[name] = word[2:].partition("=")
+        elif name:
+            found[name] = f"{found[name]} {word}".strip()
+    found.pop("config", None)
+    return {**found, **(part.get("arguments") or {})}
 
 
 class Context:
@@ -62,8 +78,11 @@ class Context:
     @cached_property
     def own_units(self) -> List[str]:
         """Return the units that an earlier run installed for this cluster, and those of the plan."""
-        installed = marked(str(self.plan.get("cluster", "")), self.root.base + DIRECTORY)
-        return sorted({*installed, *self.units})
+        cluster = str(self.plan.get("cluster", ""))
+        names = [name for name in self.root.list(DIRECTORY) if name.endswith(".service")]
+        # One that a plain user may not read is taken for another's.
+        marks = {name: MARK.search(self.root.read(f"{DIRECTORY}/{name}", 1 << 20) or "") for name in names}
+        return sorted({*(name for name, mark in marks.items() if mark and mark.group("cluster") == cluster), *self.units})
 
     @cached_property
     def facts(self) -> Dict[str, Any]:
@@ -116,6 +135,10 @@ class Context:
         """Return the GPUs of the kind that the plan uses and that have their driver, in the order in which programs count them."""
         vendors = {VENDORS[device] for device in self.devices if device in VENDORS}
         return [row for row in self.facts["gpus"] if row["vendor"] in vendors and row["driver"] in ("nvidia", "amdgpu")]
+
+    def is_there(self, pid: int) -> bool:
+        """Return whether a process can be looked at: those of another PID namespace, or hidden from a plain user, cannot."""
+        return self.root.exists(f"/proc/{pid}")
 
     def is_own(self, pid: int) -> bool:
         """Return whether a process belongs to a unit of this cluster."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import shlex
 from typing import Any, Dict, List, Tuple
 
@@ -13,7 +14,6 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import u
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
 
 PLAN, MANAGER = "the plan", "the service manager's environment"
-UNITS = "/etc/systemd/system"
 
 Found = Dict[str, Tuple[str, str]]
 
@@ -26,6 +26,31 @@ def _pairs(value: str) -> Dict[str, str]:
         words = value.split()
     rows = (word.partition("=") for word in words if "=" in word)
     return {name: text for name, _sign, text in rows}
+
+
+def _given(root: Root, paths: List[str]) -> Found:
+    """Return what the files that drop-ins name (C(EnvironmentFile)) set, the last one winning, each with the drop-in that names it."""
+    named: List[Tuple[str, str]] = []
+    for path in paths:
+        for where, name, value in units.assignments(root.read(path, 1 << 20) or ""):
+            if (where, name) == ("Service", "EnvironmentFile"):
+                named = [*named, (value.lstrip("-"), path)] if value else []
+    found: Found = {}
+    for pattern, path in named:
+        directory, _slash, last = pattern.rpartition("/")
+        for entry in fnmatch.filter(root.list(directory), last) if set(last) & set("*?[") else [last]:
+            for line in (root.read(f"{directory}/{entry}", 1 << 20) or "").splitlines():
+                name, sign, value = line.strip().partition("=")
+                if sign and name[:1] not in ("", "#", ";"):
+                    found[name.strip()] = (_unquoted(value), path)
+    return found
+
+
+def _unquoted(value: str) -> str:
+    try:
+        return " ".join(shlex.split(value))
+    except ValueError:
+        return value.strip()
 
 
 def _of_files(root: Root, paths: List[str], section: str, option: str) -> Found:
@@ -60,8 +85,9 @@ def effective(root: Root, given: Found, part: Dict[str, Any]) -> Found:
     """Return variable to value and source of a rank's or router's process.
 
     :param given: what C(manager) returned.
-    :param part: the rank or router of the plan. Its environment file wins over what units and the manager say.
+    :param part: the rank or router of the plan. Its environment file wins over what units and the manager say, files that drop-ins
+        name win over it: systemd reads them later.
     """
-    drop_ins = [*_conf(root, f"{UNITS}/service.d"), *_conf(root, f"{UNITS}/{part.get('unit')}.d")]
+    drop_ins = units._drop_ins(root, str(part.get("unit")))
     planned = {name: (str(value), PLAN) for name, value in (part.get("environment") or {}).items()}
-    return {**given, **_of_files(root, drop_ins, "Service", "Environment"), **planned}
+    return {**given, **_of_files(root, drop_ins, "Service", "Environment"), **planned, **_given(root, drop_ins)}

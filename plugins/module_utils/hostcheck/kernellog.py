@@ -19,11 +19,13 @@ RING_FILE = "/dev/kmsg"
 PATTERN = "SXid|NVRM: Xid|NVRM: loading NVIDIA|uncorrectable hardware errors"
 WANTED = re.compile(PATTERN)
 JOURNAL = ["journalctl", "--dmesg", "--boot", "--no-pager", "--quiet", "--output=short-iso"]
-XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9a-fA-F:.]+)\): ([0-9]{1,4}),? ?(.*)")
+# Of a GPU in MIG mode the instance stands behind the address.
+XID = re.compile(r"NVRM: Xid \((?:PCI:)?([0-9a-fA-F:.]+)(?: GPU-I:[0-9a-fA-F]{1,4})?\): ([0-9]{1,4}),? ?(.*)")
 SXID = re.compile(r"SXid \((?:PCI:)?([0-9a-fA-F:.]+)\): ([0-9]{1,6}),? ?(.*)")
 # What a kernel says first.
 FIRST = "Linux version "
 LOADED = "NVRM: loading NVIDIA"
+DRIVER = "/sys/module/nvidia"
 
 
 @dataclass
@@ -82,20 +84,28 @@ def _ring(root: Root) -> Optional[str]:
     return b"".join(pieces).decode("utf-8", "replace")
 
 
+def _of_journal(lines: List[str], root: Root) -> Log:
+    """Return the journal's last lines. It has lost some where it does not know when the driver was loaded that is there."""
+    kept = lines[-LINES:]
+    lost = root.exists(DRIVER) and not any(LOADED in line for line in kept)
+    return Log(kept, "the journal", partial=lost or len(lines) >= LINES)
+
+
 def read(root: Root, run: Runner) -> Log:
     """Return the lines of this boot that matter, at most the last 2000 of them."""
-    rc, out, err = run([*JOURNAL, f"--lines={LINES}", f"--grep={PATTERN}"])
+    # With a number of lines it would answer newest first: systemd 252 and later imply --reverse where --grep and --lines come together.
+    rc, out, err = run([*JOURNAL, f"--grep={PATTERN}"])
     if rc == 0 and out.strip():
-        return Log([line for line in out.splitlines() if WANTED.search(line)], "the journal")
+        return _of_journal([line for line in out.splitlines() if WANTED.search(line)], root)
     if rc != 127 and "pattern" not in err.lower():
         # It answers alike where nothing matches and where there is no journal: whether it has any line tells.
         rc, out, _err = run([*JOURNAL, "--lines=1"])
         if rc == 0 and out.strip():
-            return Log(source="the journal")
+            return _of_journal([], root)
     text = _ring(root)
     if text:
         lines = [line for line in text.splitlines() if WANTED.search(line)]
-        return Log(lines[-LINES:], "the ring buffer", partial=FIRST not in text)
+        return Log(lines[-LINES:], "the ring buffer", partial=FIRST not in text or len(lines) >= LINES)
     return Log(why="neither the kernel's journal nor its ring buffer can be read")
 
 

@@ -15,6 +15,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.checks i
     links,
     network,
     packages,
+    proxies,
     rdma,
     registration,
     surroundings,
@@ -34,7 +35,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows imp
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rules import RULES
 from ansible_collections.railyard.sglang.plugins.module_utils.report import tables
 
-SUBJECTS = (system, network, surroundings, packages, gpus, gpulog, rdma, links, registration)
+SUBJECTS = (system, network, proxies, surroundings, packages, gpus, gpulog, rdma, links, registration)
 PREFIX = "preflight."
 LEAST_REASON = 10
 WIDTH = 60

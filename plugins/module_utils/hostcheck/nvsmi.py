@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.runner import Runner
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.runner import ABSENT, LATE, Runner
 
 LEAST = ("pci.bus_id", "memory.total", "memory.used")
 WANTED = (*LEAST, "mig.mode.current", "ecc.errors.uncorrected.volatile.total", "retired_pages.pending")
@@ -43,10 +43,16 @@ class Gpu:
 
 @dataclass
 class Smi:
-    """Answers by PCI address; C(why) says why there are none, C(processes_known) whether processes could be asked for."""
+    """Answers by PCI address.
+
+    :ivar why: why there are none.
+    :ivar failed: whether the program itself says that it cannot reach a GPU; not where it is absent, or gave no answer in time.
+    :ivar processes_known: whether processes could be asked for.
+    """
 
     gpus: Dict[str, Gpu] = field(default_factory=dict)
     why: str = ""
+    failed: bool = False
     processes_known: bool = False
 
 
@@ -86,7 +92,7 @@ def _gpus(run: Runner) -> Smi:
         text = ((err.strip() or out.strip()).splitlines() or ["no GPU in its answer"])[0][:200]
         why = f"nvidia-smi: {text}" if not text.startswith("nvidia-smi") else text
         if "not a valid field" not in (out + err).lower():
-            break
+            return Smi(why=why, failed=rc not in (ABSENT, LATE))
     return Smi(why=why)
 
 

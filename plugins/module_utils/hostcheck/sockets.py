@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -16,6 +17,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot 
 
 UNIT = re.compile(r"([\w.@\\-]+\.service)")
 LISTEN = "0A"
+EVERY = ("0.0.0.0", "::")
 # What a process that computes on a GPU has open; the control devices are open in monitors, too.
 GPU = re.compile(r"/dev/(nvidia[0-9]+|dri/renderD[0-9]+|kfd)")
 
@@ -127,6 +129,15 @@ def who(root: Root, pid: int) -> Tuple[str, str]:
     return root.read(f"/proc/{pid}/comm") or "", unit_of(root.read(f"/proc/{pid}/cgroup") or "")
 
 
+def plain(address: str) -> str:
+    """Return an address in its only spelling, and the IPv4 one of an IPv6 socket (C(::ffff:192.0.2.1)) as what it is."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
 def listeners(root: Root, held: Open) -> List[Listener]:
     """Return all listening TCP sockets.
 
@@ -144,4 +155,7 @@ def listeners(root: Root, held: Open) -> List[Listener]:
 
 def holders(rows: List[Listener], port: int, address: str) -> List[Listener]:
     """Return who keeps a process from binding a port of an address; an empty address stands for all of them."""
-    return [row for row in rows if row.port == port and (not address or row.address in (address, "0.0.0.0", "::"))]
+    wanted = plain(address)
+    # An IPv4 socket of all addresses leaves those of IPv6 free; one of IPv6 takes both, unless it was told not to.
+    blocking = (wanted, "::") if ":" in wanted else (wanted, EVERY[0], "::")
+    return [row for row in rows if row.port == port and (wanted in ("", *EVERY) or plain(row.address) in blocking)]

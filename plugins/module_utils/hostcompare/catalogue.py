@@ -15,6 +15,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.catalogue i
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import SEVERITIES, Finding
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.waivers import LEAST_REASON
 
+PREFIX = "compare."
 DATA = os.path.join(os.path.dirname(__file__), "data", "rules", "compare.json")
 
 
@@ -34,6 +35,21 @@ def waivers(given: Any) -> dict[str, str]:
         str(rule): str(reason) for rule, reason in rows
         if str(rule) in RULES and RULES[str(rule)].waivable and isinstance(reason, str) and len(reason.strip()) >= LEAST_REASON
     }
+
+
+def wrong_waivers(given: Any) -> list[str]:
+    """Return what is wrong with waivers of this catalogue; those of the plan and of the host checks are none of its business."""
+    found = []
+    for rule, reason in given.items() if isinstance(given, Mapping) else ():
+        if not str(rule).startswith(PREFIX):
+            continue
+        if str(rule) not in RULES:
+            found.append(f"{rule} is not a rule of the comparison")
+        elif not RULES[str(rule)].waivable:
+            found.append(f"{rule} cannot be waived")
+        elif not isinstance(reason, str) or len(reason.strip()) < LEAST_REASON:
+            found.append(f"{rule} has no reason of {LEAST_REASON} characters or more")
+    return found
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ class Member:
     """A host in the plan.
 
     :ivar places: instances that it serves, C(router) among them where it has one.
-    :ivar ranks: of the plan, those on this host, each with C(instance), C(environment) and C(device).
+    :ivar ranks: of the plan, those on this host, each with C(instance), C(environment), C(device), and the C(nodes) of its instance.
     :ivar rdma: whether the plan moves data by RDMA on it; None where it does not say.
+    :ivar alone: whether its instances never exchange data with others.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Member:
     pools: tuple[str, ...] = ()
     ranks: tuple[Mapping[str, Any], ...] = ()
     rdma: bool | None = None
+    alone: bool = False
 
     @property
     def serves(self) -> bool:
@@ -67,6 +69,11 @@ class Host:
         return self.member.name
 
     @property
+    def railed(self) -> bool:
+        """Whether its rails are compared."""
+        return self.member.rdma is not False
+
+    @property
     def digest(self) -> str:
         """A hash of the topology, six hexadecimal digits; empty where nothing is known of it."""
         text = json.dumps(self.topology, sort_keys=True)
@@ -82,7 +89,10 @@ def members(plan: Mapping[str, Any]) -> list[Member]:
         for rank in instance["ranks"]:
             places.setdefault(rank["host"], []).append(instance["name"])
             pools.setdefault(rank["host"], []).append(instance["pool"])
-            kept = {"instance": instance["name"], "environment": rank["environment"], "device": rank.get("device", "")}
+            kept = {
+                "instance": instance["name"], "environment": rank["environment"], "device": rank.get("device", ""),
+                "nodes": len({row["host"] for row in instance["ranks"]}), "mode": instance.get("mode", ""),
+            }
             ranks.setdefault(rank["host"], []).append(kept)
     for router in plan["routers"]:
         places.setdefault(router["host"], []).append(ROUTER)
@@ -91,7 +101,9 @@ def members(plan: Mapping[str, Any]) -> list[Member]:
         row = plan["hosts"][name]
         uses = row["rdma"] is not None if "rdma" in row else None
         around = tuple(dict.fromkeys(pools.get(name, [])))
-        found.append(Member(name, row["cluster"], tuple(dict.fromkeys(own)), around, tuple(ranks.get(name, [])), uses))
+        here = tuple(ranks.get(name, []))
+        alone = bool(here) and all(rank["mode"] == "plain" for rank in here)
+        found.append(Member(name, row["cluster"], tuple(dict.fromkeys(own)), around, here, uses, alone))
     return found
 
 
@@ -133,11 +145,15 @@ def read(member: Member, facts: Mapping[str, Any] | None, clock: Clock | None = 
     if not facts or "selection" not in facts:
         return host
     host.facts = True
-    question = facts["selection"].get("ambiguous")
-    host.question = str(question["question"]) if question else ""
     host.driver = _driver(facts)
     host.kernel = str(facts["system"].get("kernel") or "")
     host.gpus = _gpus(facts)
+    if member.rdma is False:
+        # Its devices carry nothing, and facts of an earlier run may still be about them.
+        host.topology = _topology(facts, ())
+        return host
+    question = facts["selection"].get("ambiguous")
+    host.question = str(question["question"]) if question else ""
     set_rails(host, facts, ())
     return host
 
@@ -154,7 +170,7 @@ def complete(found: Sequence[tuple[Host, Mapping[str, Any]]]) -> None:
     The selection names what is missing where GPUs or card models tell. Soft devices have neither.
     """
     for cluster in {host.member.cluster for host, _facts in found}:
-        own = [(host, facts) for host, facts in found if host.member.cluster == cluster and host.member.serves]
+        own = [(host, facts) for host, facts in found if host.member.cluster == cluster and host.member.serves and host.railed]
         counts = Counter(len(host.rails) for host, _facts in own)
         usual = max(counts, key=lambda count: (counts[count], count), default=0)
         names = {rail.label for host, _facts in own for rail in host.rails}

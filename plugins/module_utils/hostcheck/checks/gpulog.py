@@ -31,7 +31,7 @@ UNIT = "nvidia-fabricmanager.service"
 PACKAGES = "/var/lib/dpkg/status"
 PACKAGE = re.compile(r"^Package: nvidia-fabricmanager(?:-[0-9]+)?$(.*?)^$", re.MULTILINE | re.DOTALL)
 VERSION = re.compile(r"([0-9]{3}\.[0-9]{1,3}(?:\.[0-9]{1,3})?)")
-SERIOUS = (ERROR, WARNING, NOTE)
+ABSENT = "not installed"
 
 
 def check(context: Context) -> Iterator[Row]:
@@ -130,14 +130,18 @@ def _fabricmanager(context: Context, switches: List[str]) -> Iterator[Row]:
     wanted = f"active, version {driver or 'of the driver'}"
     rc, out, err = context.run(["systemctl", "show", "--property=LoadState,ActiveState", UNIT])
     values = dict(line.partition("=")[::2] for line in out.splitlines())
-    state = "not installed" if values.get("LoadState") == "not-found" else values.get("ActiveState", "")
+    state = ABSENT if values.get("LoadState") == "not-found" else values.get("ActiveState", "")
     if rc != 0 or not state:
         yield unknown(rule, f"systemctl does not tell the state of {UNIT}: {err.strip()[:200]}", wanted)
         return
     if state != "active":
+        # In a container it may run outside of it: what it does is seen at the GPUs.
+        joined = state == ABSENT and len(_states(context)) == len(context.planned_gpus) and not _apart(context)
         yield bad(
-            rule, f"the host has {len(switches)} NVSwitches, and {UNIT} is {state}: CUDA ends with error 802, system not yet initialized",
+            rule, f"the host has {len(switches)} NVSwitches, and {UNIT} is {state}: "
+            + ("all GPUs have joined the NVLink fabric all the same" if joined else "CUDA ends with error 802, system not yet initialized"),
             f"install the version of the driver ({driver or 'unknown'}) and run: systemctl enable --now {UNIT}", state, wanted,
+            state=WARNING if joined else ERROR,
         )
         return
     version = _version(context)
@@ -152,18 +156,28 @@ def _fabricmanager(context: Context, switches: List[str]) -> Iterator[Row]:
         yield good(rule, f"active, version {version}", wanted)
 
 
+def _states(context: Context) -> Dict[int, Tuple[str, str]]:
+    """Return state and status of the planned GPUs in the NVLink fabric, without those whose driver shows none."""
+    states = {}
+    for index in context.planned_gpus:
+        gpu = context.smi.gpus.get(context.gpus[index]["pci"]) if index < len(context.gpus) else None
+        if gpu and gpu.values.get("fabric.state", "N/A") not in ("N/A", "Not Supported"):
+            states[index] = (gpu.values["fabric.state"], gpu.values.get("fabric.status", "N/A"))
+    return states
+
+
+def _apart(context: Context) -> Dict[int, Tuple[str, str]]:
+    """Return those that have not joined it."""
+    return {index: row for index, row in _states(context).items() if row[0] != "Completed" or row[1] not in ("Success", "N/A")}
+
+
 def _fabric(context: Context) -> Iterator[Row]:
     """Report GPUs that have not joined the NVLink fabric, as their driver says it."""
     rule, wanted = "preflight.gpu-fabric", "Completed, Success"
     if context.smi.why:
         yield unknown(rule, context.smi.why, wanted)
         return
-    states = {}
-    for index in context.planned_gpus:
-        gpu = context.smi.gpus.get(context.gpus[index]["pci"]) if index < len(context.gpus) else None
-        if gpu and gpu.values.get("fabric.state", "N/A") not in ("N/A", "Not Supported"):
-            states[index] = (gpu.values["fabric.state"], gpu.values.get("fabric.status", "N/A"))
-    wrong = {index: row for index, row in states.items() if row[0] != "Completed" or row[1] not in ("Success", "N/A")}
+    states, wrong = _states(context), _apart(context)
     for index, (state, status) in wrong.items():
         yield bad(
             rule, f"GPU {index} has not joined the NVLink fabric: state {state}, status {status}",

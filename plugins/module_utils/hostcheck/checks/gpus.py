@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.checks.holders import foreign
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import VENDORS, Context
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.nvsmi import Gpu
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.nvsmi import Gpu, Process
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, WARNING, Row, bad, good, needless, some, unknown
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import pci
 
@@ -51,7 +52,7 @@ def _count(context: Context) -> Iterator[Row]:
     models = sorted({row["model"] or row["device"] or "of unknown model" for row in context.gpus})
     found = f"{present} {some(models)}".rstrip()
     if not missing:
-        yield good(rule, found, wanted)
+        yield _reached(context, rule, found, wanted)
         return
     why = f"; without their driver: {some(row['pci'] + ' ' + (row['driver'] or '') for row in idle)}".rstrip() if idle else ""
     why += f"; {of_others} of another vendor than the plan's {some(context.devices)}" if of_others else ""
@@ -60,6 +61,22 @@ def _count(context: Context) -> Iterator[Row]:
         "repair the host (lspci, dmesg; is the driver loaded?), or correct sglang_gpu.count and the instance's hosts", found, wanted,
         variable="sglang_gpu.count",
     )
+
+
+def _reached(context: Context, rule: str, found: str, wanted: str) -> Row:
+    """Return the line of GPUs that are all there: the driver must reach them, too."""
+    fix = "look at dmesg; after an update of the driver reboot the host, so that its module and its libraries are of one version again"
+    if not context.nvidia:
+        return good(rule, found, wanted)
+    if context.smi.failed:
+        return bad(rule, f"the driver does not reach the GPUs: {context.smi.why}", fix, "not reached", wanted)
+    if context.smi.why:
+        return unknown(rule, f"{found}; {context.smi.why}", wanted)
+    lost = [name for address, name in _planned(context) if address not in context.smi.gpus]
+    if lost:
+        text = f"nvidia-smi does not name {some(lost)}: the driver does not reach it"
+        return bad(rule, text, fix, f"{some(lost, 2)} not reached", wanted)
+    return good(rule, found, wanted)
 
 
 def _smi(context: Context, rule: str, wanted: str) -> Tuple[Dict[str, Gpu], List[Row]]:
@@ -147,25 +164,51 @@ def _ecc(context: Context) -> Iterator[Row]:
         yield good(rule, "none", wanted)
 
 
-def _amounts(context: Context) -> Dict[str, Tuple[Optional[int], Optional[int], Optional[int]]]:
-    """Return, by the name of a planned GPU, its MiB, those in use, and those that the cluster's own units use (None: not known)."""
-    found: Dict[str, Tuple[Optional[int], Optional[int], Optional[int]]] = {}
+@dataclass(frozen=True)
+class Amounts:
+    """Memory of a GPU in MiB.
+
+    :ivar own: what the cluster's own units use of it; None where they use it and nobody says how much.
+    :ivar sure: whether it can be told who uses it.
+    """
+
+    total: Optional[int]
+    used: Optional[int]
+    own: Optional[int]
+    sure: bool
+
+
+def _amounts(context: Context) -> Dict[str, Amounts]:
+    """Return the memory of the planned GPUs by their names."""
+    found: Dict[str, Amounts] = {}
     for address, name in _planned(context):
         if not context.nvidia:
             total, used = (context.root.number(f"{pci.DEVICES}/{address}/mem_info_vram_{kind}") for kind in ("total", "used"))
-            mine: Optional[int] = None if _own(context, address) else 0
-            found[name] = (total // MIB if total else None, None if used is None else used // MIB, mine)
+            own = _own(context, address, "dri/renderD")
+            found[name] = Amounts(
+                total // MIB if total else None, None if used is None else used // MIB, None if own else 0, own or not context.open.partial,
+            )
         elif address in context.smi.gpus:
             gpu = context.smi.gpus[address]
-            own = [row.mib for row in gpu.processes if context.is_own(row.pid)]
-            known = [mib for mib in own if mib is not None]
-            found[name] = (gpu.total, gpu.used, sum(known) if len(known) == len(own) and context.smi.processes_known else None)
+            seen = [row for row in gpu.processes if context.is_there(row.pid)]
+            # A plain user cannot look for units that nvidia-smi does not name, as those of another PID namespace.
+            hidden = len(seen) < len(gpu.processes) or (context.open.partial and not seen)
+            found[name] = Amounts(gpu.total, gpu.used, _share(context, address, seen), context.smi.processes_known and not hidden)
     return found
 
 
-def _own(context: Context, address: str) -> bool:
+def _share(context: Context, address: str, processes: List[Process]) -> Optional[int]:
+    """Return how much memory of a GPU the processes of this cluster have, None where they have some and nobody says how much."""
+    own = [row.mib for row in processes if context.is_own(row.pid)]
+    known = [mib for mib in own if mib is not None]
+    if len(known) < len(own) or (not processes and _own(context, address, "nvidia")):
+        return None
+    return sum(known)
+
+
+def _own(context: Context, address: str, device: str) -> bool:
     minor = next((row["minor"] for row in context.gpus if row["pci"] == address), None)
-    return any(f"dri/renderD{minor}" in names and context.is_own(pid) for pid, names in context.open.gpus.items())
+    return any(f"{device}{minor}" in names and context.is_own(pid) for pid, names in context.open.gpus.items())
 
 
 def _memory(context: Context) -> Iterator[Row]:
@@ -173,21 +216,26 @@ def _memory(context: Context) -> Iterator[Row]:
     if context.nvidia and context.smi.why:
         yield unknown(rule, context.smi.why, wanted)
         return
-    clean, silent = True, []
+    silent, doubtful, taken = [], [], False
     amounts = _amounts(context)
-    for name, (total, used, own) in amounts.items():
-        if total is None or used is None:
+    for name, row in amounts.items():
+        others = (row.used or 0) - (row.own or 0)
+        if row.total is None or row.used is None:
             silent.append(name)
-            clean = False
+        elif others > NOISE_MIB and not row.sure:
+            doubtful.append(f"{row.used} MiB of {name}")
         # Where its own units run and their share is not known, they are what runs: foreign processes have a rule of their own.
-        elif own is not None and used - own > NOISE_MIB:
-            clean = False
+        elif row.own is not None and others > NOISE_MIB:
+            taken = True
             yield bad(
-                rule, f"{used - own} of {total} MiB of {name} are in use by something that is not of this cluster",
-                "end the processes that hold it; if none does, reset the GPU (nvidia-smi --gpu-reset)", f"{used - own} MiB in use", wanted,
-                state=ERROR if used - own > UNBALANCED * total else WARNING,
+                rule, f"{others} of {row.total} MiB of {name} are in use by something that is not of this cluster",
+                "end the processes that hold it; if none does, reset the GPU (nvidia-smi --gpu-reset)", f"{others} MiB in use", wanted,
+                state=ERROR if others > UNBALANCED * row.total else WARNING,
             )
     if silent or not amounts:
         yield unknown(rule, f"the memory of {some(silent) or 'the planned GPUs'} is not known", wanted)
-    elif clean:
+    if doubtful:
+        why = "by whom cannot be told (not root, or processes that are not in /proc)"
+        yield unknown(rule, f"{some(doubtful)} are in use, and {why}", wanted)
+    elif amounts and not silent and not taken:
         yield good(rule, "free, or its own", wanted)

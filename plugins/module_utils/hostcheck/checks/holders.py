@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck import sockets
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import Context
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, WARNING, Row, bad, good, unknown
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, WARNING, Row, bad, good, some, unknown
 
 RULE, WANTED = "preflight.gpu-process", "none but its own"
 # They watch GPUs, or keep their drivers awake, and compute nothing. The kernel cuts names after 15 characters.
@@ -48,14 +48,18 @@ def _row(name: str, who: str, how: str, state: str) -> Row:
 
 
 def _computing(context: Context, planned: List[Tuple[str, str]]) -> Iterator[Row]:
-    clean = True
+    clean, hidden = True, []
     for address, name in planned:
         gpu = context.smi.gpus.get(address)
         for row in gpu.processes if gpu else []:
-            if not context.is_own(row.pid):
+            if not context.is_there(row.pid):
+                hidden.append(f"{row.command or 'a process'} (pid {row.pid})")
+            elif not context.is_own(row.pid):
                 clean = False
                 yield _row(name, _who(context, row.pid, row.command), "used", ERROR)
-    if clean:
+    if hidden:
+        yield unknown(RULE, f"nvidia-smi names {some(hidden)}, and /proc has no such process: is it in a container, or hidden?", WANTED)
+    elif clean:
         yield good(RULE, "none", WANTED)
 
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import Context
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rails import planned
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import NOTE, Row, bad, good, needless, some, unknown
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import pci
 
 
 def check(context: Context) -> Iterator[Row]:
@@ -97,18 +98,26 @@ def _acs(context: Context) -> Iterator[Row]:
         yield good(rule, "no redirect", wanted)
 
 
+def _kinds(context: Context) -> Set[str]:
+    """Return how the IOMMU treats planned GPUs and NICs; empty where their groups are not known, and those of all devices count."""
+    found = [context.device(rail.device) for rail in planned(context)]
+    ways = [context.gpus[index]["pci"] for index in context.planned_gpus if index < len(context.gpus)]
+    ways += [str(device["pci"]) for device in found if device and device["pci"]]
+    return {kind for kind in (context.root.read(f"{pci.DEVICES}/{way}/iommu_group/type") for way in ways) if kind}
+
+
 def _iommu(context: Context) -> Iterator[Row]:
     rule, wanted = "preflight.iommu", "off or pass-through"
     iommu = context.facts["system"]["iommu"]
-    kinds = iommu["types"]
+    kinds = _kinds(context) or set(iommu["types"])
     if iommu["enabled"] is None:
         yield unknown(rule, "/sys/kernel/iommu_groups is not there", wanted)
-    elif kinds.get("DMA"):
+    elif "DMA" in kinds:
         yield bad(
             rule, "the IOMMU translates every access and flushes at once (strict)", "add iommu=pt to the kernel command line and reboot",
             "strict", wanted,
         )
-    elif kinds.get("DMA-FQ"):
+    elif "DMA-FQ" in kinds:
         yield bad(
             rule, "the IOMMU translates every access (lazy flushes)", "add iommu=pt to the kernel command line and reboot", "lazy", wanted,
             state=NOTE,

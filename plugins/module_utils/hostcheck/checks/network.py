@@ -55,13 +55,16 @@ def _addresses(context: Context) -> Iterator[Row]:
 def _taken(context: Context) -> Iterator[Row]:
     units: Dict[int, str] = {row["port"]: part["unit"] for part in context.parts for row in part["ports"]}
     planned = context.plan.get("ports") or []
-    taken = False
+    taken, hidden = False, []
     for row in planned:
         number, variable = row["port"], row["variable"]
         # torch's rendezvous listens on every address, whatever it is told.
         for held in sockets.holders(context.listeners, number, "" if row["purpose"] == "rendezvous" else row["address"]):
             # A port of another unit of this cluster is free when that unit has been stopped, which the engine stage does first.
             if held.unit in context.own_units:
+                continue
+            if not held.pid and context.open.partial:
+                hidden.append(number)
                 continue
             taken = True
             who = f"{held.command or 'a process'} (pid {held.pid}{', ' + held.unit if held.unit else ''})"
@@ -73,6 +76,9 @@ def _taken(context: Context) -> Iterator[Row]:
         yield needless("preflight.port-taken", "the plan has no port on this host")
     elif not taken and not context.root.exists("/proc/net/tcp"):
         yield unknown("preflight.port-taken", "/proc/net/tcp cannot be read", "free")
+    elif hidden:
+        text = f"{some(sorted(set(hidden)), 8)} are held, and by whom a plain user cannot tell: by this cluster's own units?"
+        yield unknown("preflight.port-taken", text, "free")
     elif not taken:
         yield good("preflight.port-taken", f"{some(sorted({row['port'] for row in planned}), 8)} free or its own", "free")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import Context
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import BACKEND, MOONCAKE, Context, arguments
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.environment import PLAN
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import NOTE, WARNING, Row, bad, good, needless, some, unknown
 
@@ -126,7 +126,7 @@ def _newest(context: Context, path: str, prefix: str) -> Optional[int]:
 
 
 def _libraries(context: Context) -> Iterator[Row]:
-    mooncake = [rank for rank in context.ranks if (rank.get("arguments") or {}).get("disaggregation-transfer-backend") == "mooncake"]
+    mooncake = [rank for rank in context.ranks if arguments(rank).get(BACKEND) in MOONCAKE]
     stacks = sorted({str(rank["stack"]) for rank in mooncake})
     needs = [NEEDS[stack] for stack in stacks if stack in NEEDS]
     for rule, name, prefix, place in (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, Iterator, List, Optional
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import Context
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import Context, arguments
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import (
     ERROR,
     NOTE,
@@ -109,6 +109,8 @@ def _module(context: Context) -> Iterator[Row]:
 
 def _memlock(context: Context) -> Iterator[Row]:
     rule, wanted, limits = "preflight.memlock", "infinity", context.facts["system"]["memlock"]["units"]
+    memory = re.search(r"^MemTotal: +([0-9]{1,15}) kB$", context.root.read("/proc/meminfo") or "", re.MULTILINE)
+    enough = int(memory.group(1)) << 10 if memory else None
     units = [str(rank["unit"]) for rank in context.ranks]
     clean = True
     for unit in units:
@@ -116,9 +118,9 @@ def _memlock(context: Context) -> Iterator[Row]:
         source = str(row.get("source") or "")
         # A unit that is not there yet will say infinity itself: then only drop-ins count, which are read after it.
         counts = row.get("installed") or (source and ".d/" in source and "system.conf" not in source)
-        if counts and row.get("value") != "infinity":
+        value = row.get("value")
+        if counts and value != "infinity" and not (isinstance(value, int) and enough and value >= enough):
             clean = False
-            value = row.get("value")
             shown = "systemd's default" if value is None else f"{value} bytes"
             yield bad(
                 rule,
@@ -128,7 +130,7 @@ def _memlock(context: Context) -> Iterator[Row]:
                 shown, wanted, state=ERROR if ".d/" in source else WARNING,
             )
     if clean:
-        yield good(rule, "infinity", wanted)
+        yield good(rule, "as much as there is", wanted)
 
 
 def _map_count(context: Context) -> Iterator[Row]:
@@ -150,7 +152,7 @@ def _doorbells(context: Context) -> Iterator[Row]:
     rule, wanted = "preflight.ibgda", f"{' and '.join(SWITCHES)} set"
     ranks = [
         rank for rank in context.gpu_ranks
-        if (rank.get("arguments") or {}).get("moe-a2a-backend") == "deepep" and int(rank.get("nodes") or 1) > 1
+        if arguments(rank).get("moe-a2a-backend") == "deepep" and int(rank.get("nodes") or 1) > 1
     ]
     handlers = {str((rank.get("environment") or {}).get(HANDLER, "auto")) for rank in ranks}
     if not context.nvidia or not ranks:

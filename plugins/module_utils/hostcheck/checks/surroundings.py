@@ -1,18 +1,17 @@
 # Copyright: (c) 2026, railyard.sglang contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the host puts into the environment of the planned processes: proxies, and libraries loaded ahead of the stack's own."""
+"""What the host puts into the environment of the planned processes: libraries loaded ahead of the stack's own."""
 
 from __future__ import annotations
 
 import re
 from typing import Dict, Iterator, List, Set, Tuple
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import Context
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import BACKEND, Context, arguments
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.environment import PLAN
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, WARNING, Row, bad, good, needless, some, unknown
 
-PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 # Of which a copy of another version breaks a process that loads it instead of the stack's.
 LIBRARY = re.compile(r"lib(ucp|ucs|nccl|nvshmem_host)\.so(\.[0-9]{1,4}){0,3}")
 CACHED = re.compile(rb"/[\x21-\x7e]{1,255}/lib(?:ucp|nccl|nvshmem_host)\.so[.0-9]{0,16}")
@@ -22,35 +21,11 @@ REMEDY = "remove it there; a variable that the engines need belongs into sglang_
 
 
 def check(context: Context) -> Iterator[Row]:
-    """Look at proxies and at the way of the dynamic loader."""
-    yield from _proxies(context)
+    """Look at the way of the dynamic loader."""
     yield from _library_path(context)
     yield from _preload(context)
     yield from _system_libraries(context)
     yield from _nccl_file(context)
-
-
-def _proxies(context: Context) -> Iterator[Row]:
-    found: Dict[str, str] = {}
-    for part in context.parts:
-        variables = context.environment(part)
-        if "*" in (variables.get("no_proxy", ("", ""))[0], variables.get("NO_PROXY", ("", ""))[0]):
-            continue
-        # What the plan itself sets is the business of the plan's rule environment.proxy.
-        found.update({name: source for name, (value, source) in variables.items() if name.lower() in PROXIES and value and source != PLAN})
-    for name, source in sorted(found.items()):
-        where = f"systemctl unset-environment {name}, and remove it from DefaultEnvironment" if not source.startswith("/") else REMEDY
-        # Not its value: it may hold a password.
-        yield bad(
-            "preflight.proxy", f"{source} has {name}: bootstrap and health calls would go through the proxy", where, f"{name} in {source}",
-            "none",
-        )
-    if not context.parts:
-        yield needless("preflight.proxy", "nothing of the plan runs here")
-    elif not found and not context.manager[1]:
-        yield unknown("preflight.proxy", "the service manager does not tell its environment", "none")
-    elif not found:
-        yield good("preflight.proxy", "none", "none")
 
 
 def _libraries(context: Context, directory: str) -> Set[str]:
@@ -79,7 +54,7 @@ def _library_path(context: Context) -> Iterator[Row]:
         if not names or any((directory + "/").startswith(stack) for stack in stacks):
             continue
         clean = False
-        nixl = any((rank.get("arguments") or {}).get("disaggregation-transfer-backend") == "nixl" for rank in context.ranks)
+        nixl = any(arguments(rank).get(BACKEND) == "nixl" for rank in context.ranks)
         fatal = bool(names - {"UCX"}) or nixl
         yield bad(
             rule, f"{name} in {source} names {directory}, whose {some(sorted(names))} is loaded instead of the stack's own",

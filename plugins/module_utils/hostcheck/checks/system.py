@@ -9,13 +9,14 @@ import os
 import re
 from typing import Iterator, Optional
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import Context
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import BACKEND, Context, arguments
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import Row, bad, good, needless, unknown
 
 MIB = 1 << 20
 # CPU ranks: a rank of sglang 0.5.8 and its schedulers share messages there. GPU ranks: NCCL's proxies and sglang's broadcast buffers,
 # 24 MiB per group (parallel_state.py), come with it; NCCL's documentation asks for 1 GiB.
 SHM_CPU, SHM_GPU = 64 * MIB, 1024 * MIB
+CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/memory")
 DISABLED = "/sys/module/ipv6/parameters/disable"
 
 
@@ -33,12 +34,24 @@ def check(context: Context) -> Iterator[Row]:
     yield from _memory_errors(context)
 
 
-def _free(context: Context) -> Optional[int]:
+def _free(context: Context, wanted: int) -> Optional[int]:
+    """Return what is free in shared memory; where that is too little, with what the cluster's own units have in it."""
     try:
         status = os.statvfs(context.root.base + "/dev/shm")
     except OSError:
         return None
-    return status.f_bavail * status.f_frsize
+    free = status.f_bavail * status.f_frsize
+    return free if free >= wanted else free + min(_own_shm(context), (status.f_blocks - status.f_bfree) * status.f_frsize)
+
+
+def _own_shm(context: Context) -> int:
+    """Return the bytes of shared memory that the kernel counts for the cluster's own units."""
+    own = 0
+    for unit in context.own_units:
+        texts = [context.root.read(f"{place}/system.slice/{unit}/memory.stat") for place in CGROUPS]
+        counts = [re.search(r"^shmem ([0-9]{1,18})$", text, re.MULTILINE) for text in texts if text]
+        own += next((int(count.group(1)) for count in counts if count), 0)
+    return own
 
 
 def _shm(context: Context) -> Iterator[Row]:
@@ -46,7 +59,7 @@ def _shm(context: Context) -> Iterator[Row]:
         yield needless("preflight.shm", "no rank runs here")
         return
     wanted = SHM_GPU if context.gpu_ranks else SHM_CPU
-    free = _free(context)
+    free = _free(context, wanted)
     if free is None:
         yield unknown("preflight.shm", "/dev/shm cannot be read", f"{wanted // MIB} MiB free")
     elif free < wanted:
@@ -61,7 +74,9 @@ def _shm(context: Context) -> Iterator[Row]:
 
 
 def _ipv6(context: Context) -> Iterator[Row]:
-    if not any((rank.get("environment") or {}).get("MC_FORCE_TCP") == "1" for rank in context.ranks):
+    # Mooncake asks whether the variable is there, not for its value (v0.3.8.post1).
+    ways = [arguments(rank).get(BACKEND) == "mooncake_tcp" or "MC_FORCE_TCP" in context.environment(rank) for rank in context.ranks]
+    if not any(ways):
         yield needless("preflight.ipv6", "no rank moves its KV cache by Mooncake's TCP transport")
         return
     options = context.root.read("/proc/cmdline")
@@ -98,6 +113,9 @@ def _command_line(context: Context) -> Iterator[Row]:
 def _numa(context: Context) -> Iterator[Row]:
     if not context.gpu_ranks:
         yield needless("preflight.numa", "no GPU rank runs here")
+        return
+    if context.root.contains("/proc/cpuinfo", [" hypervisor"], 1 << 24):
+        yield needless("preflight.numa", "the host is a virtual machine: what it shows as sockets is none of the hardware's")
         return
     base = "/sys/devices/system/cpu"
     names = [name for name in context.root.list(base) if re.fullmatch("cpu[0-9]{1,5}", name)]

@@ -19,7 +19,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings im
 
 # Each library reads its own; Mooncake falls back to NCCL's.
 INDEXES = ("MC_GID_INDEX", "NCCL_IB_GID_INDEX", "NVSHMEM_IB_GID_INDEX", "UCX_IB_GID_INDEX")
-RANGE = "NCCL_IB_ADDR_RANGE"
+RANGE, FAMILY = "NCCL_IB_ADDR_RANGE", "NCCL_IB_ADDR_FAMILY"
 VARIABLE = "sglang_gid_index"
 
 
@@ -61,7 +61,9 @@ def _against_plan(host: Host, report: Report) -> bool:
                     "sglang_rdma_address_range",
                     instance=instance, rails=[number for number, _rail in rails],
                 )
-        if rank["device"] != "cpu" and "NCCL_IB_GID_INDEX" not in told(environment) and not environment.get(RANGE):
+        # Within one host NCCL does not use the network. What it finds by itself of IPv6 addresses is not among the facts.
+        searches = rank["device"] != "cpu" and rank["nodes"] > 1 and str(environment.get(FAMILY, "")).upper() != "AF_INET6"
+        if searches and "NCCL_IB_GID_INDEX" not in told(environment) and not environment.get(RANGE):
             wrong = _automatic(host, instance, report) or wrong
     return wrong
 

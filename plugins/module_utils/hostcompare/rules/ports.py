@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare import majority
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.catalogue import RULES, Report
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.majority import Odd
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.rules import common
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.rules.common import Comparison
 
@@ -22,14 +23,19 @@ def check(seen: Comparison, report: Report) -> None:
     layers = common.by_rail(seen, lambda host, rail: rail.layer or None)
     common.tell_rails(
         report, "compare.link-layer", layers, "link layer", "set LINK_TYPE of the card (mlxconfig), or correct sglang_rdma_devices",
-        level=lambda odd: RULES["compare.link-layer"].severity,
+        level=lambda odd: _whole("compare.link-layer", odd),
     )
     _mtu(seen, report)
 
 
+def _whole(rule: str, odd: Odd) -> str:
+    """Return how bad a difference is that keeps hosts apart: as bad between instances as within one, if they exchange data."""
+    return common.severity(rule, odd) if odd.host.member.alone else RULES[rule].severity
+
+
 def _number(seen: Comparison, report: Report) -> None:
     """Ports that are missing count: each has a finding of its own."""
-    for odd in majority.odd([(host, len(host.rails)) for host in seen.engines]):
+    for odd in majority.odd([(host, len(host.rails)) for host in seen.engines if host.railed]):
         host, count = odd.host, f"{odd.value} data devices"
         names = ", ".join(rail.label for rail in host.rails) or "none"
         why = f", because of a question that is open: {host.question}" if host.question else f" ({names})"
@@ -70,7 +76,7 @@ def _mtu(seen: Comparison, report: Report) -> None:
     """What RDMA uses of it counts; where that is equal, the network devices' own."""
     active = common.by_rail(seen, lambda host, rail: rail.active_mtu)
     common.tell_rails(
-        report, "compare.active-mtu", active, "active MTU", MTU_FIX, level=lambda odd: RULES["compare.active-mtu"].severity,
+        report, "compare.active-mtu", active, "active MTU", MTU_FIX, level=lambda odd: _whole("compare.active-mtu", odd),
     )
     known = {entry.odd.host.name: {index for index, _rail, _odd in entry.rows} for entry in active}
     own = common.by_rail(seen, lambda host, rail: rail.mtu, without=known)

@@ -104,6 +104,15 @@ def test_waivers_warnings_and_the_level_of_failure(tmp_path: Path) -> None:
     assert "waived: the switch is replaced on Friday" in done.stdout
 
 
+def test_a_waiver_that_is_wrong_is_told(tmp_path: Path) -> None:
+    written(tmp_path)
+    waive = {"compare.mtuu": "the switch is replaced on Friday", "other.rule": "is not ours, so be it"}
+    done = run(tmp_path, variables={"sglang_waive": waive})
+    assert recap(done) == ("0", "1")
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "sglang_waive: compare.mtuu is not a rule of the comparison (cluster east). Fix: name a rule of docs/host-comparison.md" in said
+
+
 def test_rails_that_are_routed(tmp_path: Path) -> None:
     written(tmp_path, order=[0, 2, 1, 3, 4, 5, 6, 7])
     assert recap(run(tmp_path, fail_on="warning"))[1] == "1"

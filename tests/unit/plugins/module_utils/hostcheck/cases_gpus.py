@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import functools
+
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, NEEDLESS, NOTE, OK, UNKNOWN, WARNING
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.changes import (
     DEEPEP,
+    GREP,
     LOADED,
     NO_LOG,
     NO_SWITCH,
@@ -25,6 +28,7 @@ from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostche
     log,
     nothing,
     pci,
+    plain_user,
     process,
     rank,
     remapped,
@@ -38,7 +42,10 @@ from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostche
     amd_world,
     cpu_world,
     gpu_address,
+    new_world,
 )
+
+NOT_INSTALLED = answer("systemctl show --property=LoadState", 0, "LoadState=not-found\nActiveState=inactive\n")
 
 # Seven more compute partitions of the GPU at 0000:20:00.0.
 PARTITIONS = both(*(
@@ -54,6 +61,16 @@ GPUS: dict[str, list[Case]] = {
         Case(ERROR, gone("/sys/bus/pci/devices"), "the host has 0 that can be used"),
         Case(ERROR, rank(device="rocm"), "8 of another vendor than the plan's rocm"),
         Case(ERROR, rank(device="cuda"), "8 of another vendor than the plan's cuda", amd_world),
+        Case(
+            ERROR, answer("nvidia-smi", 18, "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 570.133\n"),
+            "the driver does not reach the GPUs: nvidia-smi: Failed to initialize NVML: Driver/library version mismatch",
+        ),
+        Case(ERROR, answer("nvidia-smi", 9, "NVIDIA-SMI has failed because it couldn't communicate with the driver.\n"), "communicate"),
+        Case(ERROR, answer("nvidia-smi", 0, "No devices were found\n"), "No devices were found"),
+        Case(ERROR, lambda world: world.unnamed.add(2), "nvidia-smi does not name GPU 2 (0000:33:00.0)"),
+        Case(OK, both(lambda world: world.unnamed.add(2), rank(gpus=[0, 1])), ""),
+        Case(UNKNOWN, SMI_HANGS, "gave no answer in 20 s"),
+        Case(UNKNOWN, smi_gone, "No such file"),
         Case(UNKNOWN, rank(device="npu"), "nothing is known of npu"),
         Case(NEEDLESS, nothing, "no GPU rank", cpu_world),
     ],
@@ -81,6 +98,15 @@ GPUS: dict[str, list[Case]] = {
         Case(OK, both(smi(3, used=70000), process(7, "sglang", OWN), app(3, 7, "69500", "sglang")), ""),
         Case(ERROR, both(smi(3, used=70000), process(7, "sglang", OWN), app(3, 7, "20000", "sglang")), "50000 of 81559 MiB"),
         Case(OK, both(smi(3, used=70000), process(7, "sglang", OWN), app(3, 7, "[N/A]", "sglang")), ""),
+        Case(OK, both(smi(3, used=70000), process(7, "sglang", OWN, "/dev/nvidia3")), ""),
+        Case(ERROR, both(smi(3, used=70000), process(7, "sglang", OWN, "/dev/nvidia2")), "70000 of 81559 MiB"),
+        Case(UNKNOWN, both(smi(3, used=70000), app(3, 7, "69500", "sglang")), "by whom cannot be told"),
+        Case(OK, both(smi(3, used=900), app(3, 7, "500", "sglang")), ""),
+        Case(UNKNOWN, both(smi(3, used=70000), answer("nvidia-smi --query-compute-apps", 1)), "70000 MiB of GPU 3 (0000:43:00.0) are"),
+        Case(UNKNOWN, both(smi(3, used=70000), plain_user), "not root"),
+        Case(OK, both(smi(3, used=70000), plain_user, process(7, "sglang", OWN), app(3, 7, "69500", "sglang")), ""),
+        Case(ERROR, both(smi(3, used=70000), plain_user, process(7, "x"), app(3, 7, "69500", "x")), "70000 of 81559 MiB"),
+        Case(UNKNOWN, both(plain_user, pci("0000:21:00.0", "mem_info_vram_used", str(50 << 30))), "not root", amd_world),
         Case(UNKNOWN, smi(3, used="[Unknown Error]"), "the memory of GPU 3"),
         Case(
             UNKNOWN, answer("nvidia-smi", 9, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."),
@@ -96,7 +122,7 @@ GPUS: dict[str, list[Case]] = {
     ],
     "gpu-process": [
         Case(ERROR, both(process(7, "python3"), app(3, 7, "500", "python3, a")), "GPU 3 (0000:43:00.0) is used by python3 (pid 7)"),
-        Case(ERROR, app(3, 77, "[N/A]", "/usr/bin/gone, really"), "/usr/bin/gone, really (pid 77)"),
+        Case(UNKNOWN, app(3, 77, "[N/A]", "/usr/bin/gone, really"), "/usr/bin/gone, really (pid 77), and /proc has no such process"),
         Case(OK, both(process(7, "sglang", OWN), app(3, 7, "500", "sglang")), ""),
         Case(
             WARNING, both(smi_gone, process(7, "python3", "jupyter.service", "/dev/nvidia3")),
@@ -127,6 +153,10 @@ GPUS: dict[str, list[Case]] = {
         Case(ERROR, both(NO_LOG, file("/dev/kmsg", "6,1,0,-;Linux version 6.8\n6,9,9,-;NVRM: Xid (0000:13:00): 48, DBE\n")), "double bit"),
         Case(OK, both(NO_LOG, file("/dev/kmsg", "6,1,0,-;Linux version 6.8\n")), ""),
         Case(UNKNOWN, both(NO_LOG, file("/dev/kmsg", "6,1,0,-;usb 1-1: new device\n")), "has lost its beginning"),
+        Case(ERROR, log(XID.format(pci="0000:13:00 GPU-I:05", rest="48, pid=1, DBE")), "GPU 0 (0000:13:00.0): Xid 48, double bit"),
+        Case(UNKNOWN, answer(GREP, 0, SXID.format(rest="12028, Non-fatal")), "none in the journal, which has lost its beginning"),
+        Case(UNKNOWN, answer(GREP, 1), "none in the journal, which has lost its beginning"),
+        Case(UNKNOWN, log(2000 * SXID.format(rest="12028, Non-fatal")), "which has lost its beginning"),
         Case(UNKNOWN, NO_LOG, "neither the kernel's journal nor"),
         Case(NEEDLESS, nothing, "no NVIDIA GPU", amd_world),
     ],
@@ -144,10 +174,9 @@ GPUS: dict[str, list[Case]] = {
             ERROR, file("/var/lib/dpkg/status", STATUS.format(name="nvidia-fabricmanager", version="570.86.15")),
             f"is 570.86.15 and the driver {DRIVER}",
         ),
-        Case(
-            ERROR, answer("systemctl show --property=LoadState", 0, "LoadState=not-found\nActiveState=inactive\n"),
-            "service is not installed",
-        ),
+        Case(ERROR, both(NOT_INSTALLED, all_smi(state="[N/A]", status="[N/A]")), "service is not installed: CUDA ends with error 802"),
+        Case(ERROR, both(NOT_INSTALLED, smi(5, state="In Progress", status="N/A")), "service is not installed: CUDA ends with error 802"),
+        Case(WARNING, NOT_INSTALLED, "service is not installed: all GPUs have joined the NVLink fabric"),
         Case(ERROR, answer("systemctl show --property=LoadState", 0, "LoadState=loaded\nActiveState=failed\n"), "service is failed"),
         Case(OK, both(gone("/var/lib/dpkg/status"), answer("nv-fabricmanager", 0, f"Fabric Manager version is : {DRIVER}\n")), ""),
         Case(
@@ -184,6 +213,10 @@ GPUS: dict[str, list[Case]] = {
         ),
         Case(OK, DEEPEP, ""),
         Case(UNKNOWN, both(DEEPEP, gone("/proc/driver/nvidia/params")), "cannot be read"),
+        Case(
+            WARNING, file("/proc/driver/nvidia/params", 'EnableStreamMemOPs: 0\nRegistryDwords: "PeerMappingOverride=1;"'),
+            "EnableStreamMemOPs", functools.partial(new_world, more="deepep"),
+        ),
         Case(NEEDLESS, both(DEEPEP, rank(environment={"NVSHMEM_IBGDA_NIC_HANDLER": "cpu"})), "leaves the doorbells"),
         Case(NEEDLESS, both(DEEPEP, rank(nodes=1)), "no rank runs DeepEP"),
     ],

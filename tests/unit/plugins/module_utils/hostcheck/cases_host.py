@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, NEEDLESS, OK, UNKNOWN, WARNING
+import functools
+
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, NEEDLESS, NOTE, OK, UNKNOWN, WARNING
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.changes import (
     FABRIC,
     LOOPBACK,
@@ -13,16 +15,24 @@ from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostche
     OWN,
     SOCKET,
     Case,
+    address,
     answer,
     both,
     file,
     gone,
     listener,
     nothing,
+    plain_user,
     plan,
     rank,
+    tcp6,
 )
-from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import HEADER, cpu_world, router_world
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import (
+    HEADER,
+    cpu_world,
+    new_world,
+    router_world,
+)
 
 HOST: dict[str, list[Case]] = {
     "systemd": [Case(ERROR, gone("/run/systemd/system"), "systemd does not run this host")],
@@ -47,6 +57,16 @@ HOST: dict[str, list[Case]] = {
             router_world,
         ),
         Case(ERROR, file("/proc/net/tcp", HEADER + SOCKET.format(address=FABRIC, port=30000, inode=1)), "a process (pid 0)"),
+        Case(
+            UNKNOWN, both(file("/proc/net/tcp", HEADER + SOCKET.format(address=FABRIC, port=30000, inode=1)), plain_user),
+            "30000 are held, and by whom a plain user cannot tell",
+        ),
+        Case(ERROR, both(address(30000, "0.0.0.0"), listener(30000, 9, "nginx", address=LOOPBACK)), "port 30000"),
+        Case(ERROR, both(address(8998, "::"), listener(8998, 9, "nginx", address=LOOPBACK)), "port 8998"),
+        Case(ERROR, tcp6("0000000000000000FFFF00000A7100CB", 30000), "port 30000"),
+        Case(ERROR, both(address(30000, "2001:db8:0::10"), tcp6("B80D0120000000000000000010000000", 30000)), "port 30000"),
+        Case(ERROR, both(address(30000, "2001:db8::10"), tcp6("0" * 32, 30000)), "port 30000"),
+        Case(OK, both(address(30000, "2001:db8::10"), listener(30000, 9, "nginx")), ""),
         Case(OK, listener(30000, 9, "nginx", address=LOOPBACK), ""),
         Case(OK, listener(5001, 9, "nginx"), ""),
         Case(OK, listener(30000, 7, "sglang", OWN), ""),
@@ -81,7 +101,7 @@ HOST: dict[str, list[Case]] = {
             ERROR, answer(MANAGER, 0, "http_proxy=http://user:secret@192.0.2.1:3128\n"), "the service manager's environment has http_proxy",
         ),
         Case(
-            ERROR, file("/etc/systemd/system.conf.d/p.conf", '[Manager]\nDefaultEnvironment="HTTPS_PROXY=x" A=1\n'),
+            NOTE, file("/etc/systemd/system.conf.d/p.conf", '[Manager]\nDefaultEnvironment="HTTPS_PROXY=x" A=1\n'),
             "p.conf has HTTPS_PROXY",
         ),
         Case(
@@ -89,6 +109,30 @@ HOST: dict[str, list[Case]] = {
             router_world,
         ),
         Case(ERROR, file(f"/etc/systemd/system/{OWN}.d/p.conf", "[Service]\nEnvironment=http_proxy=x\n"), "p.conf has http_proxy"),
+        Case(ERROR, file("/run/systemd/system/service.d/p.conf", "[Service]\nEnvironment=http_proxy=x\n"), "p.conf has http_proxy"),
+        Case(ERROR, file("/usr/lib/systemd/system/sglang-.service.d/p.conf", "[Service]\nEnvironment=http_proxy=x\n"), "has http_proxy"),
+        Case(
+            ERROR, both(file("/etc/proxy.d/a.env", "# site\nhttp_proxy='http://x'\n"),
+                        file("/etc/systemd/system/sglang-.service.d/p.conf", "[Service]\nEnvironmentFile=-/etc/proxy.d/*.env\n")),
+            "p.conf has http_proxy",
+        ),
+        Case(
+            OK, both(file("/etc/proxy.env", "http_proxy=x\n"),
+                     file("/etc/systemd/system/service.d/p.conf", "[Service]\nEnvironmentFile=/etc/proxy.env\nEnvironmentFile=\n")), "",
+        ),
+        Case(
+            ERROR, both(rank(environment={"http_proxy": ""}), file("/etc/proxy.env", "http_proxy=x\n"),
+                        file("/etc/systemd/system/service.d/p.conf", "[Service]\nEnvironmentFile=/etc/proxy.env\n")), "has http_proxy",
+        ),
+        Case(ERROR, answer(MANAGER, 0, "http_proxy=x\nno_proxy=198.51.100.0/24\n"), "NO_PROXY leaves out 203.0.113.10"),
+        Case(ERROR, answer(MANAGER, 0, "ALL_PROXY=x\nNO_PROXY=203.0.113.10\n"), "leaves out 203.0.113.110", router_world),
+        Case(OK, answer(MANAGER, 0, "http_proxy=x\nno_proxy=localhost, 203.0.113.0/24\n"), ""),
+        Case(OK, answer(MANAGER, 0, "http_proxy=x\nNO_PROXY=203.0.113.10\n"), ""),
+        Case(OK, both(answer(MANAGER, 0, "http_proxy=x\n"), rank(environment={"NO_PROXY": "203.0.113.0/24"})), ""),
+        Case(
+            UNKNOWN, both(answer(MANAGER, 0, "http_proxy=x\nNO_PROXY=203.0.113.10\n"), rank(mode="decode")),
+            "does not tell whether all prefill hosts",
+        ),
         Case(OK, both(answer(MANAGER, 0, "http_proxy=x\n"), rank(environment={"http_proxy": ""})), ""),
         Case(OK, both(answer(MANAGER, 0, "http_proxy=x\n"), rank(environment={"http_proxy": "http://192.0.2.9:1"})), ""),
         Case(OK, answer(MANAGER, 0, "http_proxy=x\nNO_PROXY=*\n"), ""),
@@ -102,7 +146,11 @@ HOST: dict[str, list[Case]] = {
         Case(ERROR, file("/sys/module/ipv6/parameters/disable", "1"), "ipv6.disable=1", cpu_world),
         Case(OK, file("/proc/cmdline", "ro ipv6.disable=0 ipv6.disable_ipv6=1"), "", cpu_world),
         Case(UNKNOWN, gone("/proc/cmdline"), "cannot be read", cpu_world),
-        Case(NEEDLESS, both(rank(environment={"MC_FORCE_TCP": "0"}), file("/proc/cmdline", "ipv6.disable=1")), "no rank", cpu_world),
+        # Mooncake does not look at the value.
+        Case(ERROR, both(rank(environment={"MC_FORCE_TCP": "0"}), file("/proc/cmdline", "ipv6.disable=1")), "ipv6.disable=1", cpu_world),
+        Case(ERROR, both(answer(MANAGER, 0, "MC_FORCE_TCP=true\n"), file("/proc/cmdline", "ipv6.disable=1")), "ipv6.disable=1"),
+        Case(ERROR, file("/proc/cmdline", "ipv6.disable=1"), "ipv6.disable=1", functools.partial(new_world, backend="mooncake_tcp")),
+        Case(NEEDLESS, file("/proc/cmdline", "ipv6.disable=1"), "no rank"),
     ],
     "command-line": [
         Case(WARNING, file("/proc/cmdline", "ro numa=off"), "numa=off: all memory and devices appear on one NUMA node"),
@@ -115,6 +163,10 @@ HOST: dict[str, list[Case]] = {
         Case(WARNING, gone("/sys/devices/system/node/node1"), "2 sockets and 1 NUMA node"),
         Case(OK, file("/sys/devices/system/node/node2/cpulist", ""), ""),
         Case(UNKNOWN, gone("/sys/devices/system/cpu"), "neither sockets"),
+        Case(
+            NEEDLESS, both(gone("/sys/devices/system/node/node1"), file("/proc/cpuinfo", "flags\t\t: fpu hypervisor sse\n")),
+            "virtual machine",
+        ),
         Case(NEEDLESS, nothing, "no GPU rank", cpu_world),
     ],
     "memory-errors": [

@@ -9,6 +9,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows imp
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.changes import (
     INFINIBAND,
     LINK_LOCAL,
+    MEMORY,
     OWN,
     PEER,
     VERDICT,
@@ -19,15 +20,23 @@ from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostche
     gid,
     gid_type,
     gone,
+    grouped,
     mode,
     nothing,
     pci,
     plan,
+    rank,
     rdma,
     told,
     unaddressed,
 )
-from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import DRIVER, KERNEL, cpu_world, nic_address
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import (
+    DRIVER,
+    KERNEL,
+    cpu_world,
+    gpu_address,
+    nic_address,
+)
 from ansible_collections.railyard.sglang.tests.unit.support.sysfs import config_space
 
 RDMA: dict[str, list[Case]] = {
@@ -92,6 +101,14 @@ RDMA: dict[str, list[Case]] = {
     "iommu": [
         Case(WARNING, file("/sys/kernel/iommu_groups/7/type", "DMA"), "strict"),
         Case(NOTE, file("/sys/kernel/iommu_groups/7/type", "DMA-FQ"), "lazy"),
+        Case(
+            WARNING, both(file("/sys/kernel/iommu_groups/7/type", "DMA"), grouped(gpu_address(3), 7), grouped(nic_address(0), 0)), "strict",
+        ),
+        Case(OK, both(file("/sys/kernel/iommu_groups/7/type", "DMA"), grouped(gpu_address(3), 0), grouped(nic_address(0), 0)), ""),
+        Case(
+            OK, both(file("/sys/kernel/iommu_groups/7/type", "DMA"), grouped(gpu_address(7), 7), grouped(gpu_address(0), 0),
+                     rank(gpus=[0])), "",
+        ),
         Case(UNKNOWN, gone("/sys/kernel/iommu_groups"), "is not there"),
         Case(NEEDLESS, plan(rdma=None), "no GPU exchanges"),
     ],
@@ -138,6 +155,13 @@ RDMA: dict[str, list[Case]] = {
     ],
     "memlock": [
         Case(ERROR, file("/etc/systemd/system/service.d/l.conf", "[Service]\nLimitMEMLOCK=8M\n"), "may lock 8388608 bytes"),
+        Case(
+            OK, both(file("/etc/systemd/system/service.d/l.conf", "[Service]\nLimitMEMLOCK=4T\n"), file("/proc/meminfo", MEMORY)), "",
+        ),
+        Case(
+            ERROR, both(file("/etc/systemd/system/service.d/l.conf", "[Service]\nLimitMEMLOCK=1T\n"), file("/proc/meminfo", MEMORY)),
+            "may lock 1099511627776 bytes",
+        ),
         Case(WARNING, file(f"/etc/systemd/system/{OWN}", "[Service]\nExecStart=/x\n"), "may lock systemd's default"),
         Case(OK, file(f"/etc/systemd/system/{OWN}", "[Service]\nLimitMEMLOCK=infinity\n"), ""),
         Case(

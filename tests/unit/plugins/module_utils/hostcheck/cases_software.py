@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, NEEDLESS, NOTE, OK, UNKNOWN, WARNING
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.changes import (
     MANAGER,
@@ -18,7 +20,12 @@ from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostche
     nothing,
     rank,
 )
-from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import LIBRARIES, cpu_world, router_world
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import (
+    LIBRARIES,
+    cpu_world,
+    new_world,
+    router_world,
+)
 
 SOFTWARE: dict[str, list[Case]] = {
     "libstdcxx": [
@@ -31,6 +38,15 @@ SOFTWARE: dict[str, list[Case]] = {
             ERROR, both(rank(environment={"LD_LIBRARY_PATH": "/opt/gcc/lib"}), file("/opt/gcc/lib/libstdc++.so.6", b"GLIBCXX_3.4.20\0")),
             "/opt/gcc/lib/libstdc++.so.6 ends at GLIBCXX_3.4.20",
         ),
+        Case(
+            ERROR, file(f"{LIBRARIES}/libstdc++.so.6", b"GLIBCXX_3.4.19\0"),
+            "ends at GLIBCXX_3.4.19, and Mooncake of sglang-0.5.23-cu13 needs GLIBCXX_3.4.24", new_world,
+        ),
+        Case(
+            ERROR, file(f"{LIBRARIES}/libstdc++.so.6", b"GLIBCXX_3.4.19\0"), "ends at GLIBCXX_3.4.19",
+            functools.partial(new_world, backend="mooncake_tcp"),
+        ),
+        Case(NEEDLESS, nothing, "no rank transfers by Mooncake", functools.partial(new_world, backend="nixl")),
         Case(UNKNOWN, gone(f"{LIBRARIES}/libstdc++.so.6"), "in no usual directory"),
         Case(UNKNOWN, rank(stack="sglang-0.5.8-cu13"), "what Mooncake of sglang-0.5.8-cu13 needs"),
         Case(NEEDLESS, rank(arguments={"disaggregation-transfer-backend": "nixl"}), "no rank transfers by Mooncake"),
@@ -38,6 +54,7 @@ SOFTWARE: dict[str, list[Case]] = {
     ],
     "glibc": [
         Case(ERROR, file(f"{LIBRARIES}/libc.so.6", b"GLIBC_2.34\0"), "ends at GLIBC_2.34"),
+        Case(ERROR, file(f"{LIBRARIES}/libc.so.6", b"GLIBC_2.17\0"), "ends at GLIBC_2.17, and Mooncake of sglang-0.5.23-cu13", new_world),
         Case(UNKNOWN, file(f"{LIBRARIES}/libc.so.6", b"none"), "cannot be read"),
         Case(NEEDLESS, rank(arguments={"disaggregation-transfer-backend": "nixl"}), "no rank transfers by Mooncake"),
     ],
@@ -79,6 +96,10 @@ SOFTWARE: dict[str, list[Case]] = {
         Case(
             ERROR, both(answer(MANAGER, 0, "LD_LIBRARY_PATH=/opt/hpcx/ucx/lib\n"), file("/opt/hpcx/ucx/lib/libucp.so.0", ""),
                         rank(arguments={"disaggregation-transfer-backend": "nixl"})), "whose UCX is loaded",
+        ),
+        Case(
+            ERROR, both(answer(MANAGER, 0, "LD_LIBRARY_PATH=/opt/hpcx/ucx/lib\n"), file("/opt/hpcx/ucx/lib/libucp.so.0", "")),
+            "whose UCX is loaded", functools.partial(new_world, backend="nixl"),
         ),
         Case(
             OK,

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck import sockets
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import (
     HEADER,
+    LOADED,
     Change,
     World,
     gpu_address,
@@ -23,7 +25,8 @@ EVERYWHERE, FABRIC, LOOPBACK = "00000000", "0A7100CB", "0100007F"
 OWN = "sglang-prefill-0.service"
 XID = "2026-01-01T00:00:00+00:00 h kernel: NVRM: Xid (PCI:{pci}): {rest}\n"
 SXID = "2026-01-01T00:00:00+00:00 h kernel: nvidia-nvswitch0: SXid (PCI:0000:f1:00.0): {rest}\n"
-LOADED = "2026-01-01T00:00:00+00:00 h kernel: NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64\n"
+JOURNAL = "journalctl --dmesg --boot --no-pager --quiet --output=short-iso"
+GREP = JOURNAL + " --grep="
 PEER = "updates/dkms/nvidia-peermem.ko: {needs}"
 
 
@@ -67,10 +70,10 @@ def answer(command: str, rc: int, out: str = "", err: str = "") -> Change:
 
 def log(text: str) -> Change:
     """Return a change of the journal of the kernel."""
-    return answer("journalctl --dmesg --boot --no-pager --quiet --output=short-iso --lines=2000", 0, text)
+    return answer(GREP, 0, LOADED + text)
 
 
-NO_LOG = both(answer("journalctl", 127), answer("journalctl --dmesg --boot --no-pager --quiet --output=short-iso --lines=1", 127))
+NO_LOG = both(answer("journalctl", 127), answer(GREP, 127), answer(JOURNAL + " --lines=1", 127))
 
 
 def xid(rest: str, index: int = 0) -> Change:
@@ -103,6 +106,11 @@ def listener(port: int, pid: int, command: str, unit: str = "", address: str = E
     return change
 
 
+def tcp6(address: str, port: int) -> Change:
+    """Return a listening socket of IPv6."""
+    return file("/proc/net/tcp6", HEADER + SOCKET.format(address=address, port=port, inode=1))
+
+
 def process(pid: int, command: str, unit: str = "", opened: str = "", number: int = 3) -> Change:
     """Return a process with an open file."""
     return lambda world: world.process(pid, command, unit, opened, number)
@@ -118,6 +126,16 @@ def all_smi(**values: Any) -> Change:
     return lambda world: [row.update(values) for row in world.gpus]
 
 
+def address(port: int, text: str) -> Change:
+    """Return a change of the address that a port is planned on."""
+    return lambda world: [row.update(address=text) for row in world.plan["ports"] if row["port"] == port]
+
+
+def plain_user(world: World) -> None:
+    """Look at the host as a plain user does, to whom the open files of others are hidden."""
+    world.opened = sockets.Open(True, True)
+
+
 def app(gpu: int, pid: int, mib: str, command: str) -> Change:
     """Return a process in nvidia-smi's list."""
     return lambda world: world.apps.append((gpu, pid, mib, command))
@@ -126,6 +144,16 @@ def app(gpu: int, pid: int, mib: str, command: str) -> Change:
 def pci(address: str, name: str, value: str | bytes) -> Change:
     """Return a change of a file of a PCI function."""
     return file(f"/sys/bus/pci/devices/{address}/{name}", value)
+
+
+def grouped(address: str, group: int) -> Change:
+    """Return a change of the IOMMU group of a PCI function."""
+
+    def change(world: World) -> None:
+        place = world.host.root / f"sys/bus/pci/devices/{address}/iommu_group"
+        place.symlink_to(f"/sys/kernel/iommu_groups/{group}")
+
+    return change
 
 
 def gid(index: int, slot: int, value: str) -> Change:
@@ -174,6 +202,7 @@ ZERO = ":".join(["0000"] * 8)
 DEEPEP = rank(arguments={"moe-a2a-backend": "deepep"})
 INFINIBAND = both(*(file(f"/sys/class/infiniband/mlx5_{index}/ports/1/link_layer", "InfiniBand") for index in range(8)))
 NO_SWITCH = both(pci("0000:f1:00.0", "class", "0x068099"), pci("0000:f1:00.0", "vendor", "0x1000"))
+MEMORY = "MemTotal:       2113388160 kB\nMemFree:        1013388160 kB\n"
 VERDICT = {"ok": True, "way": "peermem", "why": "through nvidia_peermem", "environment": {}, "needs": [], "alternative": None}
 MANAGER = "systemctl show-environment"
 VENV = "/opt/sglang/sglang-0.5.8-cu12/pyvenv.cfg"

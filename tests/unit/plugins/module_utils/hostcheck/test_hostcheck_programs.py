@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck import kernellog, nvsmi, xids
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck import kernellog, nvsmi, runner, xids
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, NOTE, WARNING
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.runner import run
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
@@ -116,7 +116,7 @@ LINE = "kernel: NVRM: Xid (PCI:0000:3b:00): 79, pid='<unknown>', name=<unknown>,
 
 def test_reports_of_the_driver() -> None:
     log = kernellog.Log(
-        [LINE, "NVRM: Xid (3b:00): 13, Graphics", "x NVRM: Xid (PCI:0001:3B:00.0): 31", "NVRM: Xid (PCI:zz): many", "other"],
+        [LINE, "NVRM: Xid (3b:00): 13, Graphics", "x NVRM: Xid (PCI:0001:3B:00.0 GPU-I:05): 31", "NVRM: Xid (PCI:zz): many", "other"],
     )
     found = kernellog.events(log, kernellog.XID)
     assert [(event.pci, event.number) for event in found] == [("0000:3b:00.0", 79), ("0000:3b:00.0", 13), ("0001:3b:00.0", 31)]
@@ -137,13 +137,41 @@ def test_the_journal_first_then_the_ring(tmp_path: Path) -> None:
         return (0, f"{LINE}\nnoise\n", "") if len(asked) == 1 else (1, "", "")
 
     assert kernellog.read(Root(str(tmp_path)), journal) == kernellog.Log([LINE], "the journal")
-    assert "--lines=2000" in asked[0]
+    assert not [word for word in asked[0] if word.startswith("--lines")]
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/kmsg").write_text(f"6,1,0,-;Linux version 6.8\n{LINE}\n", encoding="utf-8")
     for failed in ((127, "", "no journalctl"), (1, "", "Compiled without pattern matching support")):
         found = kernellog.read(Root(str(tmp_path)), lambda words, failed=failed: failed)
         assert (found.lines, found.source, found.partial) == ([LINE], "the ring buffer", False)
     assert kernellog.read(Root(str(tmp_path / "none")), lambda words: (1, "", "")).why
+
+
+def test_the_journal_is_read_oldest_first(tmp_path: Path) -> None:
+    """As systemd from 252 on answers: newest first where --grep comes with --lines."""
+    lines = [LINE, "kernel: NVRM: loading NVIDIA UNIX x86_64 Kernel Module", "kernel: NVRM: Xid (PCI:0000:3b:00): 31, x"]
+
+    def journal(words: list[str]) -> tuple[int, str, str]:
+        options = {word.partition("=")[0] for word in words}
+        return 0, "\n".join(lines[::-1] if {"--grep", "--lines"} <= options else lines), ""
+
+    (tmp_path / "sys/module/nvidia").mkdir(parents=True)
+    log = kernellog.read(Root(str(tmp_path)), journal)
+    assert (log.lines, log.partial) == (lines, False)
+    assert [event.number for event in kernellog.events(log, kernellog.XID)] == [31]
+
+
+def test_a_long_journal_is_cut_and_known_to_be(tmp_path: Path) -> None:
+    lines = [f"{LINE} {number}" for number in range(kernellog.LINES + 5)]
+    log = kernellog.read(Root(str(tmp_path)), lambda words: (0, "\n".join(lines), ""))
+    assert (log.lines, log.partial) == (lines[5:], True)
+    log = kernellog.read(Root(str(tmp_path)), lambda words: (0, "\n".join(lines[: kernellog.LINES - 1]), ""))
+    assert not log.partial
+
+
+def test_of_a_long_output_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "MOST", 1000)
+    rc, out, err = run([sys.executable, "-c", "import sys; print('x' * 200000); print('y' * 200000, 'end', file=sys.stderr)"])
+    assert (rc, len(out), len(err), err[-4:]) == (0, 1000, 1000, "end\n")
 
 
 def test_the_ring_of_this_machine_does_not_block() -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostche
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_host import HOST
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_rdma import RDMA
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_software import SOFTWARE
-from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.changes import Case
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.changes import OWN, Case
 
 CASES = {"preflight." + name: rows for table in (HOST, GPUS, RDMA, SOFTWARE) for name, rows in table.items()}
 ROWS = [(rule, case) for rule, cases in CASES.items() for case in cases]
@@ -90,10 +91,22 @@ def test_every_rule_is_broken_kept_unknown_and_not_needed() -> None:
 def test_shared_memory(make: Callable[[Path], worlds.World], mib: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = make(tmp_path)
     for free, state in ((mib, OK), (mib - 1, ERROR)):
-        monkeypatch.setattr(os, "statvfs", lambda path, free=free: SimpleNamespace(f_bavail=free << 8, f_frsize=4096))
+        status = SimpleNamespace(f_bavail=free << 8, f_bfree=free << 8, f_blocks=3 << 18, f_frsize=4096)
+        monkeypatch.setattr(os, "statvfs", lambda path, status=status: status)
         (row,) = [row for row in world.rows() if row.rule == "preflight.shm"]
         assert row.state == state
     assert row.text == f"/dev/shm has {mib - 1} MiB free, the ranks need {mib}"
+
+
+@pytest.mark.parametrize(("place", "own", "state"), [
+    ("/sys/fs/cgroup", 1023, OK), ("/sys/fs/cgroup/memory", 1023, OK), ("/sys/fs/cgroup", 1022, ERROR), ("/sys/fs/cgroup", 0, ERROR),
+])
+def test_shared_memory_that_its_own_units_use(place: str, own: int, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = worlds.gpu_world(tmp_path)
+    world.host.file(f"{place}/system.slice/{OWN}/memory.stat", f"anon 5\nshmem {own << 20}\n")
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=1 << 8, f_bfree=1 << 8, f_blocks=1 << 20, f_frsize=4096))
+    (row,) = [row for row in world.rows() if row.rule == "preflight.shm"]
+    assert row.state == state
 
 
 def test_a_plain_user_does_not_know_who_has_a_gpu_open(tmp_path: Path) -> None:
@@ -102,6 +115,24 @@ def test_a_plain_user_does_not_know_who_has_a_gpu_open(tmp_path: Path) -> None:
     context.open.partial = True
     (row,) = [row for row in look.rows(context) if row.rule == "preflight.gpu-process"]
     assert (row.state, row.text) == (UNKNOWN, "some processes cannot be looked at (not root?)")
+
+
+def test_units_that_a_plain_user_may_not_read_and_those_outside_of_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = "# railyard.sglang: unit of cluster lab, role engine\n"
+    world = worlds.cpu_world(tmp_path / "host")
+    for name in ("a", "private"):
+        world.host.file(f"/etc/systemd/system/{name}.service", mark)
+    (tmp_path / "outside.service").write_text(mark, encoding="utf-8")
+    (world.host.root / "etc/systemd/system/link.service").symlink_to(tmp_path / "outside.service")
+    really = os.open
+
+    def guarded(path: str, *words: Any, **more: Any) -> int:
+        if str(path).endswith("private.service"):
+            raise PermissionError(13, "Permission denied", path)
+        return really(path, *words, **more)
+
+    monkeypatch.setattr(os, "open", guarded)
+    assert world.context().own_units == ["a.service", OWN]
 
 
 def test_a_value_of_a_proxy_is_never_shown(tmp_path: Path) -> None:

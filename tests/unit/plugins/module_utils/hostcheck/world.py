@@ -18,6 +18,7 @@ from typing import Any
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck import look
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import Context
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import Row
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.sockets import Open
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster, gpu_cluster
 from ansible_collections.railyard.sglang.tests.unit.support.sysfs import MI300X, Host, config_space, hgx
@@ -50,6 +51,8 @@ class World:
     :ivar answers: beginning of a command to exit status, output and errors; the longest beginning counts.
     :ivar gpus: what nvidia-smi says of each GPU.
     :ivar apps: lines of its list of processes: GPU, process, MiB, name.
+    :ivar unnamed: GPUs that it does not name.
+    :ivar opened: what is seen of open files, where that is not all.
     """
 
     host: Host
@@ -58,6 +61,8 @@ class World:
     gpus: list[dict[str, Any]] = field(default_factory=lambda: [dict(GOOD_SMI) for _index in range(GPUS)])
     apps: list[tuple[int, int, str, str]] = field(default_factory=list)
     remapped: dict[int, str] = field(default_factory=dict)
+    unnamed: set[int] = field(default_factory=set)
+    opened: Open | None = None
 
     def run(self, words: list[str]) -> tuple[int, str, str]:
         """Answer for a program of the host."""
@@ -79,7 +84,9 @@ class World:
         keys = dict(zip(("memory.total", "memory.used", "mig.mode.current", "ecc.errors.uncorrected.volatile.total",
                          "retired_pages.pending", "fabric.state", "fabric.status"), GOOD_SMI, strict=True))
         lines = []
-        for address, row in zip(addresses, self.gpus, strict=True):
+        for index, (address, row) in enumerate(zip(addresses, self.gpus, strict=True)):
+            if index in self.unnamed:
+                continue
             lines.append(", ".join(address if key == "pci.bus_id" else str(row[keys[key]]) for key in fields.split(",")))
         return "\n".join(lines) + "\n"
 
@@ -94,7 +101,10 @@ class World:
 
     def context(self) -> Context:
         """Return what the checks look at."""
-        return Context(self.plan, Root(str(self.host.root)), self.run)
+        context = Context(self.plan, Root(str(self.host.root)), self.run)
+        if self.opened:
+            context.open = self.opened
+        return context
 
     def rows(self) -> list[Row]:
         """Return the lines of this host."""
@@ -115,7 +125,10 @@ Change = Callable[[World], object]
 
 @functools.cache
 def _plan(of: str) -> dict[str, Any]:
-    """Return the slices of a cluster of CPUs or of GPUs of a vendor."""
+    """Return the slices of a cluster of CPUs or of GPUs of a vendor; C(new) is the stack that writes everything on the command line."""
+    if of.startswith("new "):
+        backend, deepep = of.split()[1], {"sglang_args.moe-a2a-backend": "deepep"} if of.endswith(" deepep") else {}
+        return gpu_cluster().change({"sglang_stack": "sglang-0.5.23-cu13", "sglang_transfer_backend": backend, **deepep}).plan()["hosts"]
     if of == "cpu":
         return cluster().plan()["hosts"]
     return gpu_cluster().change({} if of == "cuda" else {"sglang_stack": f"sglang-0.5.8-{of}"}).plan()["hosts"]
@@ -144,10 +157,12 @@ def _base(root: Path) -> Host:
     return host
 
 
+LOADED = "2026-01-01T00:00:00+00:00 h kernel: NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64\n"
 ANSWERS = {
     "systemctl show-environment": (0, "LANG=C.UTF-8\nPATH=/usr/bin\n", ""),
     "systemctl show --property": (0, "LoadState=loaded\nActiveState=active\n", ""),
     "journalctl": (1, "", ""),
+    "journalctl --dmesg --boot --no-pager --quiet --output=short-iso --grep=": (0, LOADED, ""),
     "journalctl --dmesg --boot --no-pager --quiet --output=short-iso --lines=1": (0, "2026-01-01T00:00:00+00:00 h kernel: x\n", ""),
 }
 
@@ -214,6 +229,15 @@ def gpu_world(root: Path) -> World:
     plan = slice_of("cuda")
     plan["rdma"] = rails()
     return World(host, plan, dict(ANSWERS))
+
+
+def new_world(root: Path, backend: str = "mooncake", more: str = "") -> World:
+    """Return such a host whose stack has no argument file, as sglang 0.5.23."""
+    world = gpu_world(root)
+    world.plan = slice_of(f"new {backend} {more}".strip())
+    assert [rank["arguments"] for rank in world.plan["ranks"]] == [{}]
+    world.plan["rdma"] = rails()
+    return world
 
 
 def amd_world(root: Path) -> World:

@@ -264,6 +264,49 @@ def test_a_cluster_without_rdma_needs_no_facts() -> None:
     assert (found.rule, found.host) == ("compare.facts-missing", "p0")
 
 
+def test_facts_about_rails_do_not_count_where_the_plan_uses_no_rdma(twelve: Facts, tmp_path: Path) -> None:
+    """They may be of an earlier run."""
+    spoiled = {"state": {5: "DOWN"}, "mtu": {3: 1500}, "address": {1: ""}, "kernel": "6.1.0"}
+    facts = {**twelve, "d2": fleets.machine(tmp_path, 9, **spoiled), "d3": fleets.machine(tmp_path, 10, rails=7, gpus=8, kernel="6.1.0")}
+    plan = fleets.plan()
+    rules = {found.rule for found in compare(plan, facts)[1].findings()}
+    assert rules >= {"compare.missing", "compare.active-mtu", "compare.devices", "compare.gid-missing", "compare.kernel"}
+    for row in plan["hosts"].values():
+        row["rdma"] = None
+    seen, report = compare(plan, facts)
+    assert {(found.rule, found.host) for found in report.findings()} == {("compare.kernel", "d2"), ("compare.kernel", "d3")}
+    assert seen.width == 0
+
+
+def test_instances_that_never_exchange_data_may_differ_with_a_warning(twelve: Facts, tmp_path: Path) -> None:
+    for change, rule in (({"mtu": dict.fromkeys(range(8), 1500)}, "compare.active-mtu"),
+                         ({"layer": dict.fromkeys(range(8), "InfiniBand")}, "compare.link-layer")):
+        whole_one = {host: fleets.machine(tmp_path, 6 + number, **change) for number, host in enumerate(("d2", "d3"), 3)}
+        plan = fleets.plan()
+        levels = {found.severity for found in compare(plan, {**twelve, **whole_one})[1].findings() if found.rule == rule}
+        assert levels == {ERROR}
+        for row in plan["instances"]:
+            row["mode"] = "plain"
+        levels = {found.severity for found in compare(plan, {**twelve, **whole_one})[1].findings() if found.rule == rule}
+        assert levels == {WARNING}
+        half = {**twelve, "d2": whole_one["d2"]}
+        assert {found.severity for found in compare(plan, half)[1].findings() if found.rule == rule} == {ERROR}
+
+
+@pytest.mark.parametrize(("instances", "environment", "rules"), [
+    ({"prefill-0": ["p0", "p1"]}, {}, ["compare.gid-auto", "compare.gid-auto"]),
+    ({"prefill-0": ["p0"], "prefill-1": ["p1"]}, {}, []),
+    ({"prefill-0": ["p0", "p1"]}, {"NCCL_IB_ADDR_FAMILY": "AF_INET6"}, []),
+    ({"prefill-0": ["p0", "p1"]}, {"NCCL_IB_ADDR_FAMILY": "AF_INET"}, ["compare.gid-auto", "compare.gid-auto"]),
+])
+def test_only_instances_of_several_hosts_let_nccl_look_for_a_gid(
+    instances: dict[str, list[str]], environment: dict[str, str], rules: list[str], tmp_path: Path,
+) -> None:
+    facts = {host: fleets.machine(tmp_path, number, first_gid=f"198.51.100.{number}") for number, host in enumerate(("p0", "p1"), 1)}
+    plan = fleets.plan(instances, dict.fromkeys(("p0", "p1"), environment), "")
+    assert [found.rule for found in compare(plan, facts)[1].findings()] == rules
+
+
 def test_rails_that_are_routed_may_be_in_any_subnet(twelve: Facts, tmp_path: Path) -> None:
     case = CASES["rails in another order"]
     assert run(case, changed(case, twelve, tmp_path), routed={"east"}).findings() == []
@@ -299,6 +342,17 @@ def test_a_rule_may_be_waived_with_a_reason(twelve: Facts, tmp_path: Path) -> No
 )
 def test_waivers_that_do_not_count(given: Any) -> None:
     assert catalogue.waivers(given) == {}
+
+
+@pytest.mark.parametrize(("given", "wrong"), [
+    (None, []), ([], []), ({"other.rule": 7}, []), ({"compare.clock": "a long reason"}, []),
+    ({"compare.mtuu": "a long reason"}, ["compare.mtuu is not a rule of the comparison"]),
+    ({"compare.address-twice": "a long reason"}, ["compare.address-twice cannot be waived"]),
+    ({"compare.mtu": ""}, ["compare.mtu has no reason of 10 characters or more"]),
+    ({"compare.rate": 7}, ["compare.rate has no reason of 10 characters or more"]),
+])
+def test_waivers_that_are_wrong(given: Any, wrong: list[str]) -> None:
+    assert catalogue.wrong_waivers(given) == wrong
 
 
 def pair(tmp_path: Path, **change: Any) -> list[tuple[str, str, str, str]]:
