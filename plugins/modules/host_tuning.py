@@ -40,12 +40,15 @@ options:
     type: dict
     default: {}
   sysctl_least:
-    description: Kernel settings that may be higher, by key. Where the host has as much by itself, the key is left alone.
+    description:
+      - Kernel settings that may be higher, by key. Where the host has as much by itself, the key is left alone; where a sysctl.d file that
+        is applied earlier sets more, that value is set.
     type: dict
     default: {}
   rail_sysctl:
     description:
       - Settings below C(net.ipv4.conf.DEVICE) of every device in O(rails), where there are two or more and they are Ethernet.
+      - C(arp_ignore) and C(arp_announce) may be higher, which is stricter; O(sysctl) sets an exact value.
     type: dict
     default: {}
   reserved_ports:
@@ -109,7 +112,9 @@ options:
     type: list
     elements: int
   priority:
-    description: Priority that the DSCP of O(traffic_class) is mapped to. By default the map is left alone.
+    description:
+      - Priority that the DSCP of O(traffic_class) is mapped to. By default the map is left alone.
+      - With C(mlnx_qos) the port must trust DSCP.
     type: int
   traffic_class:
     description: Traffic class of RDMA packets, DSCP times 4 plus the ECN bits. Left alone where it is negative, and on InfiniBand.

@@ -10,9 +10,10 @@ import os
 from typing import List, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning import files, live, modules, plan, sysctls
-from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.live import CONFIGFS, Runner
+from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.live import Runner
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.steps import Record, Step
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.tree import Tree, unfinished
+from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.views import view
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.wanted import Wanted
 
 RELOADS = {plan.SYSTEMD: ["systemctl", "daemon-reload"], plan.UDEV: ["udevadm", "control", "--reload"]}
@@ -43,13 +44,14 @@ def load(tree: Tree) -> Record:
 
 
 def save(tree: Tree, record: Record) -> None:
-    """Keep a record, or remove it when there is nothing to remember."""
-    if record:
-        tree.write(files.STATE, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode(), 0o600)
-        return
-    tree.remove(files.STATE)
-    tree.remove(unfinished(files.STATE))
-    tree.remove_directory(os.path.dirname(files.STATE))
+    """Keep a record."""
+    tree.write(files.STATE, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode(), 0o600)
+
+
+def forget(tree: Tree, made: plan.Plan) -> None:
+    """Tell that the record's directory goes, where it was made for the record, before it is empty."""
+    if files.STATE_DIRECTORY in made.empty and tree.directory(files.STATE_DIRECTORY) and not tree.exists(files.FORGETTING):
+        tree.write(files.FORGETTING, b"")
 
 
 def _run(run: Runner, argv: List[str], advice: str = "") -> None:
@@ -62,15 +64,8 @@ def _run(run: Runner, argv: List[str], advice: str = "") -> None:
 def _connection(tree: Tree, step: Step) -> None:
     """Set the class that rdma_cm gives to connections, through a directory that is made for that and removed again."""
     device, port = step.argv
-    view = f"{CONFIGFS}/{device}"
-    made = not tree.directory(view)
-    if made:
-        os.mkdir(tree.real(view))
-    try:
-        tree.put(f"{view}/ports/{port}/default_roce_tos", step.content or b"0")
-    finally:
-        if made:
-            os.rmdir(tree.real(view))
+    with view(tree, device) as path:
+        tree.put(f"{path}/ports/{port}/default_roce_tos", step.content or b"0")
 
 
 def take(tree: Tree, run: Runner, step: Step) -> None:
@@ -112,6 +107,8 @@ def carry_out(tree: Tree, run: Runner, made: plan.Plan) -> None:
     """
     if made.during:
         save(tree, made.during)
+    else:
+        forget(tree, made)
     files_first = [step for step in made.steps if step.kind in plan.STORED]
     for step in [*files_first, None, *(step for step in made.steps if step not in files_first)]:
         try:
@@ -124,9 +121,15 @@ def carry_out(tree: Tree, run: Runner, made: plan.Plan) -> None:
                 _run(run, RELOADS[name])
         except OSError as error:
             raise TuningError(_where(step, error) if step else str(error)) from error
-    save(tree, made.final)
+    if made.final:
+        save(tree, made.final)
+    else:
+        forget(tree, made)
+        tree.remove(files.STATE)
+        tree.remove(unfinished(files.STATE))
     for path in made.empty:
         tree.remove_directory(path)
+    tree.remove(files.FORGETTING)
 
 
 def prepare(tree: Tree, run: Runner, wanted: Wanted, kernel: str) -> plan.Plan:

@@ -23,6 +23,8 @@ NO_TOOL = (
     "or leave out rdma_trust, rdma_pfc and rdma_priority"
 )
 
+LATER = "was not restored, what it was stays in the record, and the next run with rdma_state: absent goes on"
+
 
 def parse_mlnx(text: str) -> Bridge:
     """Return what C(mlnx_qos -i DEVICE) shows. The DSCP map is shown only while DSCP is trusted."""
@@ -174,11 +176,16 @@ def plan(wanted: Wanted, seen: Seen, record: Record) -> Part:
         if bridge.error and own.bridging:
             part.faults.append(f"rdma_trust, rdma_pfc, rdma_priority: {netdev}: {bridge.error}")
         elif bridge.error:
-            part.notes.append(f"{netdev} has no settings to be restored any more: {bridge.error}")
+            gone = netdev not in seen.netdevs
+            part.final.update({} if gone else {netdev: entry})
+            part.notes.append(f"{netdev} {'is gone' if gone else LATER}: {bridge.error}")
         else:
             found = _was(own, bridge, entry)
+            goal = _goal(own, bridge, found)
+            if own.mapping and bridge.tool == "mlnx_qos" and (goal.get("trust") or bridge.trust) != "dscp":
+                part.faults.append(f"rdma_priority: {netdev} trusts {bridge.trust}, not DSCP, and has no map then. Fix: rdma_trust: dscp")
             part.during[netdev] = found
-            part.steps += _device(netdev, bridge, _goal(own, bridge, found))
+            part.steps += _device(netdev, bridge, goal)
             kept = _kept(own, found)
             part.final.update({netdev: kept} if kept else {})
     return part

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import List
+from typing import Any, Dict, List
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.wanted import PORTS, Wanted
 
@@ -16,6 +16,30 @@ UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]+\.(?:service|socket|slice|scope|mount|tim
 WORD = re.compile(r"[^\s#=]+")
 RULE = re.compile(r'\s*(?:#|[A-Z][A-Za-z_]*(?:\{[^}]*\})?\s*(?:==|!=|=|\+=|-=|:=)\s*e?")')
 MEMLOCK = re.compile(r"infinity|[0-9]+")
+
+
+def shapes(params: Dict[str, Any]) -> List[str]:
+    """Return the faults of parameters that are mappings of no fixed keys: what cannot be made a set of."""
+    found = [
+        f"sysctl_least: {key} = {value!r} is no number. Fix: write a whole number"
+        for key, value in (params.get("sysctl_least") or {}).items()
+        if not re.fullmatch(r"[0-9]+", str(value))
+    ]
+    found += [
+        f"{name}: {key} = {value!r} is no single value. Fix: write several numbers as one text with blanks between them"
+        for name, given in (("rdma_sysctl", "sysctl"), ("rdma_rail_sysctl", "rail_sysctl"))
+        for key, value in (params.get(given) or {}).items()
+        if isinstance(value, (list, dict))
+    ]
+    for unit, sections in (params.get("drop_ins") or {}).items():
+        rows = list(sections.values()) if isinstance(sections, dict) else [None]
+        values = [value for row in rows if isinstance(row, dict) for value in row.values()]
+        if not all(isinstance(row, dict) for row in rows) or any(value is None or isinstance(value, (list, dict)) for value in values):
+            found.append(
+                f"rdma_drop_ins: {unit} is no mapping of sections to keys with one value each. "
+                "Fix: {user@.service: {Service: {LimitMEMLOCK: infinity}}}"
+            )
+    return found
 
 
 def settings(wanted: Wanted) -> List[str]:
@@ -43,9 +67,9 @@ def lines(wanted: Wanted) -> List[str]:
         if not all(WORD.fullmatch(word) for word in (row.domain, row.item, row.value))
     ]
     found += [
-        f"rdma_udev_rules: {rule!r} is no rule. Fix: one line per item, as in udev(7)"
+        f"rdma_udev_rules: {rule!r} is no rule. Fix: one line per item, as in udev(7), without a backslash at its end"
         for rule in wanted.udev_rules
-        if "\n" in rule or not RULE.match(rule)
+        if "\n" in rule or rule.rstrip().endswith("\\") or not RULE.match(rule)
     ]
     found += [
         f"rdma_drop_ins: {unit!r} is no unit. Fix: a full name such as user@.service"
@@ -53,11 +77,12 @@ def lines(wanted: Wanted) -> List[str]:
         if not UNIT.fullmatch(unit)
     ]
     found += [
-        f"rdma_drop_ins: {unit} has {key!r} = {value!r} in [{section}]. Fix: section, key and a value on one line"
+        f"rdma_drop_ins: {unit} has {key!r} = {value!r} in [{section}]. "
+        "Fix: section, key and a value on one line, without a backslash at its end"
         for unit, sections in wanted.drop_ins.items()
         for section, values in sections.items()
         for key, value in values.items()
-        if not re.fullmatch(r"[A-Za-z]+", section) or not re.fullmatch(r"[A-Za-z]+", key) or "\n" in value
+        if not re.fullmatch(r"[A-Za-z]+", section) or not re.fullmatch(r"[A-Za-z]+", key) or "\n" in value or value.rstrip().endswith("\\")
     ]
     if wanted.default_memlock and not MEMLOCK.fullmatch(wanted.default_memlock):
         found.append(f"rdma_default_memlock: {wanted.default_memlock!r}. Fix: infinity, or a number of bytes")

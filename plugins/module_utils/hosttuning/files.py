@@ -13,6 +13,9 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.wanted 
 SIGN = b"# Managed by railyard.sglang, role rdma."
 MARK = SIGN.decode() + " Change the inventory and run site.yml --tags rdma; rdma_state: absent takes it away."
 STATE = "/var/lib/railyard.sglang/tuning.json"
+STATE_DIRECTORY = "/var/lib/railyard.sglang"
+#: There while the record's directory, which was made for it, is about to go: without a record nothing else would tell whose it is.
+FORGETTING = "/var/lib/.railyard.sglang.forgetting"
 
 LIMITS = "/etc/security/limits.d/90-railyard-rdma.conf"
 MODULES = "/etc/modules-load.d/90-railyard-rdma.conf"
@@ -25,9 +28,14 @@ QOS_PORT = "railyard-rdma-qos@.service"
 QOS_SCRIPT = f"{UNITS}/{QOS}.d/railyard-rdma-qos.sh"
 #: How systemd enables the unit; made and removed here, so that one look at the files tells what is there.
 QOS_LINK = f"{UNITS}/multi-user.target.wants/{QOS}"
+#: Where it may lead: as it is made here, and as systemctl of newer systemd makes it.
+QOS_TARGETS = (f"{UNITS}/{QOS}", f"../{QOS}")
+#: Who makes a view of a device in configfs holds it.
+QOS_LOCK = "/run/railyard-rdma-qos.lock"
 DROP_IN = "90-railyard-rdma.conf"
 #: Engines start after the ports are set: systemd applies this directory to every unit whose name begins with sglang-.
-ENGINES = f"{UNITS}/sglang-.service.d/{DROP_IN}"
+#: Not by DROP_IN, which an operator's drop-in for that directory has.
+ENGINES = f"{UNITS}/sglang-.service.d/90-railyard-rdma-qos.conf"
 
 FIXED = (LIMITS, MODULES, SYSCTL, UDEV, MANAGER, f"{UNITS}/{QOS}", f"{UNITS}/{QOS_PORT}", QOS_SCRIPT, ENGINES)
 
@@ -58,20 +66,33 @@ put() {{ echo "$2" > "$1" || failed=1; }}
 # A directory in configfs is a view of the device: what was written through it stays. One at a time makes and removes it.
 tos() {{
   view=/sys/kernel/config/rdma_cm/$1 made=
-  exec 9> /run/railyard-rdma-qos.lock && flock 9
+  exec 9> {lock} && flock 9
   [ -d "$view" ] || {{ mkdir "$view" && made=1; }}
   put "$view/ports/$2/default_roce_tos" "$3"
   [ -z "$made" ] || rmdir "$view"
   exec 9>&-
 }}
-there() {{
-  tries=0
-  while [ ! -e "/sys/class/infiniband/$1" ] || [ ! -e "/sys/class/net/$2" ]; do
-    tries=$((tries + 1))
-    [ "$tries" -le 60 ] || {{ echo "no RDMA device $1 with network device $2" >&2; failed=1; return 1; }}
-    sleep 1
-  done
+only=${{1:-}} ready="" missing=""
+# Function, RDMA device and network device: set now if both are there and it was not set yet.
+port() {{
+  [ "${{only:-$2}}" = "$2" ] || return 0
+  case "$ready " in *" $1 "*) return 0 ;; esac
+  if [ -e "/sys/class/infiniband/$2" ] && [ -e "/sys/class/net/$3" ]; then
+    ready="$ready $1"
+    "$1"
+  else
+    missing="$missing; no RDMA device $2 with network device $3"
+  fi
 }}
+"""
+# The ports that are there come first, and all the others share one minute.
+_SCRIPT_END = """left=60
+while ports; [ -n "$missing" ] && [ "$left" -gt 0 ]; do
+  left=$((left - 1))
+  sleep 1
+done
+[ -z "$missing" ] || { echo "${missing#; }" >&2; failed=1; }
+exit $failed
 """
 
 
@@ -123,18 +144,20 @@ def _qos(commands: Dict[Port, List[str]]) -> Dict[str, str]:
 
     :param commands: shell commands of each port.
     """
-    script = [_SCRIPT_HEAD.format(mark=MARK)]
-    for port, lines in commands.items():
-        script.append(f'if [ "${{1:-{port.device}}}" = {port.device} ] && there {port.device} {port.netdev}; then')
-        script += [f"  {line}" for line in lines]
-        script.append("fi")
+    script = [_SCRIPT_HEAD.format(mark=MARK, lock=QOS_LOCK)]
+    for number, lines in enumerate(commands.values()):
+        script += [f"set_{number}() {{", *(f"  {line}" for line in lines), "}"]
+    script += ["ports() {", '  missing=""']
+    script += [f"  port set_{number} {port.device} {port.netdev}" for number, port in enumerate(commands)]
+    script += ["}", _SCRIPT_END]
     install = "\n[Install]\nWantedBy=multi-user.target\n"
     shared = {"mark": MARK, "script": QOS_SCRIPT}
     return {
-        QOS_SCRIPT: "\n".join([*script, "exit $failed", ""]),
+        QOS_SCRIPT: "\n".join(script),
         f"{UNITS}/{QOS}": _UNIT.format(title="", argument="", install=install, **shared),
         f"{UNITS}/{QOS_PORT}": _UNIT.format(title=" of %i", argument=" %i", install="", **shared),
-        ENGINES: _drop_in({"Unit": {"Wants": QOS, "After": QOS}}),
+        # Without Wants: a start of an engine must not set ports again under the others.
+        ENGINES: _drop_in({"Unit": {"After": QOS}}),
     }
 
 

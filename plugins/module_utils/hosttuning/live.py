@@ -5,21 +5,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning import bridging, classes, files, modules, sysctls
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.steps import Bridge, ClassSeen, Record, Seen
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.tree import Tree, above, unfinished
+from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.views import CONFIGFS, view
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.wanted import PORTS, Port, Wanted, value_text
 
 #: Runs a command; a program that is not there gives 127.
 Runner = Callable[[List[str]], Tuple[int, str, str]]
 SYSCTL_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d")
-CONFIGFS = "/sys/kernel/config/rdma_cm"
 CLASS = re.compile(r"(?:Global )?tclass=(-?[0-9]{1,3})")
-ROUTERS = "sglang-router"
+ROUTER = "sglang-router.service"
 
 
 def own_paths(tree: Tree) -> List[str]:
@@ -31,7 +30,7 @@ def sysctl_files(tree: Tree) -> Tuple[Tuple[str, str], ...]:
     """Return the other sysctl.d files with their texts, in the order in which systemd-sysctl applies them."""
     found: Dict[str, str] = {}
     for directory in reversed(SYSCTL_DIRECTORIES):
-        found.update({path.rsplit("/", 1)[1]: path for path in tree.find(directory + "/*.conf")})
+        found.update({path.rsplit("/", 1)[1]: path for path in tree.find(directory + "/*.conf") if not tree.directory(path)})
     found.pop(files.SYSCTL.rsplit("/", 1)[1], None)
     return tuple((found[name], tree.text(found[name]) or "") for name in sorted(found))
 
@@ -41,7 +40,7 @@ def serving(run: Runner) -> Tuple[str, ...]:
     rc, out, _err = run(["systemctl", "show", "--property=Id,ActiveState", "sglang-*.service"])
     rows = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in out.split("\n\n")] if rc == 0 else []
     states = ("active", "activating", "reloading", "deactivating")
-    return tuple(sorted(row["Id"] for row in rows if row.get("ActiveState") in states and not row["Id"].startswith(ROUTERS)))
+    return tuple(sorted(row["Id"] for row in rows if row.get("ActiveState") in states and row["Id"] != ROUTER))
 
 
 def _first_line(text: str) -> str:
@@ -81,19 +80,14 @@ def port_class(tree: Tree, port: Port) -> ClassSeen:
     match = CLASS.search(text or "")
     driver: Optional[int] = None if text is None else int(match.group(1)) if match else -1
     managed: Optional[int] = None
-    view = f"{CONFIGFS}/{port.device}"
     if tree.directory(CONFIGFS):
-        made = not tree.directory(view)
-        if made:
-            try:
-                os.mkdir(tree.real(view))
-            except OSError:
-                return ClassSeen(driver, None)
         try:
-            managed_text = tree.text(f"{view}/ports/{port.port}/default_roce_tos")
-        finally:
-            if made:
-                os.rmdir(tree.real(view))
+            with view(tree, port.device) as path:
+                managed_text = tree.text(f"{path}/ports/{port.port}/default_roce_tos")
+        except TimeoutError:
+            raise
+        except OSError:
+            return ClassSeen(driver, None)
         managed = int(managed_text) if managed_text and managed_text.isdigit() else None
     return ClassSeen(driver, managed)
 
@@ -110,7 +104,7 @@ def look(tree: Tree, run: Runner, wanted: Wanted, record: Record, kernel: str) -
     """
     paths = own_paths(tree)
     drop_ins = [f"{files.UNITS}/{unit}.d/{files.DROP_IN}" for unit in wanted.drop_ins]
-    every = [*paths, *files.FIXED, files.QOS_LINK, files.STATE, *drop_ins]
+    every = [*paths, *files.FIXED, files.QOS_LINK, files.STATE, files.FORGETTING, *drop_ins]
     keys = {*wanted.sysctl, *wanted.least, *record.get("sysctl", {})}
     if wanted.reserved_ports or record.get("ports"):
         keys.add(PORTS)
@@ -120,17 +114,20 @@ def look(tree: Tree, run: Runner, wanted: Wanted, record: Record, kernel: str) -
     bridges: Dict[str, Any] = record.get("bridges", {})
     netdevs = [*(rail.netdev for rail in wanted.rails if wanted.bridging), *bridges]
     target = tree.target(files.QOS_LINK)
+    taken = target is None and tree.exists(files.QOS_LINK)
     return Seen(
         files={path: tree.read(path) or b"" for path in paths if tree.plain(path)},
-        alien=tuple(path for path in paths if not tree.plain(path)),
+        alien=tuple(path for path in paths if not tree.plain(path)) + ((files.QOS_LINK,) if taken else ()),
         links={} if target is None else {files.QOS_LINK: target},
         directories=tuple(sorted(path for path in above(every) if tree.directory(path))),
         leftovers=tuple(path for path in map(unfinished, every) if tree.exists(path)),
+        forgetting=tree.exists(files.FORGETTING),
         sysctl={key: None if value is None else value_text(value) for key, value in live.items()},
         sysctl_files=sysctl_files(tree) if keys else (),
         modules={name: modules.parse_depends(*run(["modprobe", "--show-depends", name])) for name in wanted.modules},
         loaded=modules.parse_loaded(tree.text("/proc/modules") or ""),
         bridges={netdev: bridge(run, netdev, bridges.get(netdev, {}).get("tool", "")) for netdev in dict.fromkeys(netdevs)},
+        netdevs=tuple(sorted({netdev for netdev in netdevs if tree.exists(f"/sys/class/net/{netdev}")})),
         classes={name: port_class(tree, port) for name, port in ports.items()},
         default_memlock=_memlock(run, bool(wanted.default_memlock)),
         serving=serving(run),

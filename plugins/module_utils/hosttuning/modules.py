@@ -63,6 +63,11 @@ def missing(name: str, error: str, kernel: str) -> str:
     return f"{name}: no such module for kernel {kernel}; {ORIGINS.get(name, _ORIGIN)}"
 
 
+def _real(name: str, module: ModuleSeen) -> str:
+    """Return a module's name, where it may be asked for by an alias: the last of what is loaded for it."""
+    return name if name in module.closure else module.closure[-1]
+
+
 def _unload(leaving: Sequence[str], seen: Seen, part: Part) -> None:
     """Unload what was loaded for us, users first; what others use stays, and stays in the record."""
     going: List[str] = []
@@ -90,7 +95,7 @@ def plan(wanted: Wanted, seen: Seen, record: List[str]) -> Part:
         needed += module.closure
         if module.error:
             part.faults.append(missing(name, module.error, seen.kernel))
-        elif module.closure and name not in seen.loaded:
+        elif module.closure and _real(name, module) not in seen.loaded:
             part.steps.append(Step("load", name, "not loaded", "loaded"))
             part.during += [item for item in module.closure if item not in seen.loaded and item not in part.during]
     ours = [name for name in part.during if name in seen.loaded or name in needed]

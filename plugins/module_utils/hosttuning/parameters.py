@@ -19,18 +19,22 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.wanted 
     value_text,
 )
 
+#: Settings of rails of which more is stricter.
+STRICTER = ("arp_ignore", "arp_announce")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def _settings(params: Dict[str, Any], rails: List[Port]) -> Tuple[Dict[str, str], Dict[str, int]]:
     """Return exact and least values: those of the rails, then the operator's over them; a null takes a key out."""
-    exact = {
-        f"net.ipv4.conf.{rail.netdev.replace('.', '/')}.{key}": value_text(value)
-        for rail in (rails if len(rails) > 1 else [])
-        for key, value in (params.get("rail_sysctl") or {}).items()
-        if value is not None
-    }
+    exact: Dict[str, str] = {}
     least = {canonical(key): int(value) for key, value in (params.get("sysctl_least") or {}).items()}
+    for rail in rails if len(rails) > 1 else []:
+        for key, value in (params.get("rail_sysctl") or {}).items():
+            name = f"net.ipv4.conf.{rail.netdev.replace('.', '/')}.{key}"
+            if key in STRICTER and value_text(value).isdigit():
+                least[name] = int(value_text(value))
+            elif value is not None:
+                exact[name] = value_text(value)
     for key, value in (params.get("sysctl") or {}).items():
         least.pop(canonical(key), None)
         exact.pop(canonical(key), None)
@@ -47,6 +51,9 @@ def build(params: Dict[str, Any]) -> Tuple[Wanted, List[str]]:
     bad = [rail.name for rail in rails if not NAME.fullmatch(rail.device) or not NAME.fullmatch(rail.netdev)]
     if bad:
         return Wanted(), [f"rails: {', '.join(bad)}: no names of devices. Fix: run the plan again"]
+    misshapen = checks.shapes(params)
+    if misshapen:
+        return Wanted(), misshapen
     given = params.get("traffic_class", -1)
     traffic_class = given if given >= 0 and link_layer == "Ethernet" else None
     modules = [module_name(name) for name in params.get("modules") or []]

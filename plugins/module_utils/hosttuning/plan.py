@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning import bridging, classes, files, modules, sysctls
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.steps import Part, Record, Seen, Step
-from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.tree import above
+from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.tree import above, unfinished
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.wanted import PORTS, Port, Wanted
 
 VERSION = 1
@@ -63,8 +63,11 @@ def _file_steps(wanted: Dict[str, bytes], seen: Seen, plan: Plan) -> List[Step]:
         if before != after:
             steps.append(Step("file", path, (before or b"").decode("utf-8", "replace"), (after or b"").decode(), after))
     target = f"{files.UNITS}/{files.QOS}" if f"{files.UNITS}/{files.QOS}" in wanted else ""
-    if seen.links.get(files.QOS_LINK, "") != target:
-        steps.append(Step("link", files.QOS_LINK, seen.links.get(files.QOS_LINK, ""), target))
+    link = seen.links.get(files.QOS_LINK, "")
+    if files.QOS_LINK in seen.alien or link not in ("", *files.QOS_TARGETS):
+        plan.faults += [f"{files.QOS_LINK} is there and is not this collection's. Fix: move it away"] if target else []
+    elif link != target:
+        steps.append(Step("link", files.QOS_LINK, link, target))
     steps += [Step("file", path) for path in seen.leftovers]
     return steps
 
@@ -82,14 +85,20 @@ def _commands(wanted: Wanted, seen: Seen) -> Dict[Port, List[str]]:
     return found
 
 
-def _directories(steps: Sequence[Step], seen: Seen, record: Record) -> Tuple[List[str], List[str]]:
-    """Return the directories that are ours, those that are about to be made among them, and those that may go."""
+def _directories(steps: Sequence[Step], seen: Seen, record: Record, remembers: bool) -> Tuple[List[str], List[str]]:
+    """Return the directories that are ours, those that are about to be made among them, and those that may go.
+
+    :param remembers: whether there is a record afterwards.
+    """
     ours = set(record.get("directories", []))
     needed = {*seen.files, *seen.links}
     needed |= {step.what for step in steps if step.after}
     needed -= {step.what for step in steps if not step.after}
+    needed |= {files.STATE} if remembers else set()
     held = above(path for path in needed if path.startswith("/"))
     ours |= {path for path in held if path not in seen.directories and path.startswith(("/etc/", "/var/lib/"))}
+    begun = not record and unfinished(files.STATE) in seen.leftovers
+    ours |= {files.STATE_DIRECTORY} if begun or seen.forgetting or files.STATE_DIRECTORY not in seen.directories else set()
     return sorted(ours), sorted(ours - held, key=len, reverse=True)
 
 
@@ -140,10 +149,11 @@ def build(wanted: Wanted, seen: Seen, record: Record) -> Plan:
     if seen.serving:
         names = ", ".join(seen.serving)
         plan.consent = [f"{step.disrupts} while {names} runs" for step in live if step.disrupts]
-    directories, plan.empty = _directories(steps, seen, record)
+    finals = {**{name: parts[name].final for name in PARTS}, "files": sorted(held)}
+    directories, plan.empty = _directories(steps, seen, record, any(finals.values()))
     during = {name: parts[name].during for name in PARTS}
     plan.during = _remembered(dict(during, reload=plan.reload, files=sorted(held)), directories)
     kept = [path for path in directories if path not in plan.empty]
-    plan.final = _remembered({**{name: parts[name].final for name in PARTS}, "files": sorted(held)}, kept)
-    plan.changed = bool(plan.steps or plan.reload or plan.final != record)
+    plan.final = _remembered(finals, kept)
+    plan.changed = bool(plan.steps or plan.reload or plan.final != record or seen.forgetting)
     return plan

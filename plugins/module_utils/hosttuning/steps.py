@@ -97,6 +97,8 @@ class Seen:
     :ivar leftovers: unfinished files of an interrupted run.
     :ivar sysctl: live values, None for a key that the kernel does not have.
     :ivar sysctl_files: the other sysctl.d files with their texts, in the order in which they are applied.
+    :ivar forgetting: whether a run was interrupted while it removed the record.
+    :ivar netdevs: network devices that are there, among those of bridges.
     :ivar serving: units of engines that run.
     """
 
@@ -105,11 +107,13 @@ class Seen:
     links: Dict[str, str] = field(default_factory=dict)
     directories: Tuple[str, ...] = ()
     leftovers: Tuple[str, ...] = ()
+    forgetting: bool = False
     sysctl: Dict[str, Optional[str]] = field(default_factory=dict)
     sysctl_files: Tuple[Tuple[str, str], ...] = ()
     modules: Dict[str, ModuleSeen] = field(default_factory=dict)
     loaded: Dict[str, Loaded] = field(default_factory=dict)
     bridges: Dict[str, Bridge] = field(default_factory=dict)
+    netdevs: Tuple[str, ...] = ()
     classes: Dict[str, ClassSeen] = field(default_factory=dict)
     default_memlock: str = ""
     serving: Tuple[str, ...] = ()

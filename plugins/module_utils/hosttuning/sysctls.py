@@ -40,18 +40,29 @@ def _ports(text: str) -> Set[int]:
         return set()
 
 
+def _earlier(key: str, seen: Seen) -> int:
+    """Return what a key is at a boot just before our file is applied, 0 where no file sets it to a number."""
+    own = SYSCTL.rsplit("/", 1)[-1]
+    found = [definitions(text).get(key) for path, text in seen.sysctl_files if path.rsplit("/", 1)[-1] < own]
+    return next((number for number in map(_number, reversed(found)) if number is not None), 0)
+
+
 def _wanted(wanted: Wanted, seen: Seen, record: Record, part: Part) -> Dict[str, str]:
-    """Return the values for the file; a value that the host has or exceeds by itself is not among them."""
+    """Return the values for the file; a value that the host has or exceeds by itself is not among them.
+
+    Where a file that is applied before ours sets more than the least value, ours says the same: a boot must not lower it.
+    """
     values = dict(wanted.sysctl)
     for key, least in wanted.least.items():
         own = _number(record[key]["before"] if key in record else seen.sysctl.get(key))
         if own is None and seen.sysctl.get(key) is not None:
             part.faults.append(f"rdma_sysctl: {key} holds no number to compare with {least}. Fix: set {key} in rdma_sysctl, or to null")
         elif own is None or own < least:
-            values[key] = str(least)
+            values[key] = str(max(least, _earlier(key, seen)))
     for key in values:
         if seen.sysctl.get(key) is None:
-            part.faults.append(f"rdma_sysctl: this kernel has no {path_of(key)}. Fix: correct {key}, or set it to null in rdma_sysctl")
+            fix = f"Fix: correct {key}, load the module that brings it, or set it to null in rdma_sysctl"
+            part.faults.append(f"rdma_sysctl: this kernel has no {path_of(key)}. {fix}")
     return values
 
 
@@ -59,11 +70,13 @@ def _set(key: str, value: str, wanted: Wanted, seen: Seen, part: Part) -> None:
     live = seen.sysctl[key] or ""
     entry = part.during.setdefault(key, {"before": live, "ours": []})
     exceeds = key in wanted.least and (_number(live) or 0) >= wanted.least[key]
+    ours = [live] if live in entry["ours"] else list(entry["ours"])
     if live != value and not exceeds:
         part.steps.append(Step("sysctl", key, live, value))
-    if value not in entry["ours"]:
-        entry["ours"].append(value)
-    part.final[key] = {"before": entry["before"], "ours": [value]}
+        entry["ours"] += [] if value in entry["ours"] else [value]
+        ours = [value]
+    # A value that is live without us, be it the same, is not ours to take back.
+    part.final[key] = {"before": entry["before"], "ours": ours}
 
 
 def _restore(key: str, seen: Seen, part: Part) -> None:
@@ -94,7 +107,7 @@ def plan(wanted: Wanted, seen: Seen, record: Record) -> Tuple[Part, Dict[str, st
 
 
 def plan_ports(wanted: Wanted, seen: Seen, record: Record) -> Tuple[Part, str]:
-    """Return the change of the reserved ports, and the list for the file: others' ports stay in both.
+    """Return the change of the reserved ports, and the list for the file, which holds others' ports, too, since it replaces theirs.
 
     :param record: C(before) and C(ours), or nothing.
     """
@@ -105,14 +118,14 @@ def plan_ports(wanted: Wanted, seen: Seen, record: Record) -> Tuple[Part, str]:
     if live is None:
         part.faults.append(f"rdma_reserved_ports: this kernel has no {path_of(PORTS)}. Fix: empty the list")
         return part, ""
-    before, ours = _ports(record.get("before", live)), _ports(record.get("ours", ""))
-    asked = set(wanted.reserved_ports)
-    after = (_ports(live) - (ours - before - asked)) | asked
+    others = {port for _path, text in seen.sysctl_files for port in _ports(definitions(text).get(PORTS, ""))}
+    # What was reserved before and is neither live nor in a file has been given up since.
+    before = _ports(record.get("before", live)) & (_ports(live) | others)
+    ours, asked = _ports(record.get("ours", "")), set(wanted.reserved_ports)
+    after = (_ports(live) - (ours - before - asked - others)) | asked
     listed = ""
     if asked:
-        others = {port for _path, text in seen.sysctl_files for port in _ports(definitions(text).get(PORTS, ""))}
         listed = ports.text(before | asked | others)
-        after |= before | others
         part.during = {"before": ports.text(before), "ours": ports.text(ours | asked)}
         part.final = {"before": ports.text(before), "ours": ports.text(asked)}
     else:

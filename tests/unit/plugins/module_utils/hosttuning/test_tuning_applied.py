@@ -113,7 +113,7 @@ def _killed(machine: Machine, what: Wanted, effects: int) -> Any:
 def _subset(names: list[str]) -> dict[str, Any]:
     found = {name: value for name, value in FULL.items() if name in names}
     # What makes no sense alone.
-    if "traffic_class" not in found:
+    if "traffic_class" not in found or "trust" not in found:
         found.pop("priority", None)
     return {**found, "rails": RAILS}
 
@@ -185,6 +185,15 @@ def test_a_setting_drifts_and_is_set_again(scratch: Path) -> None:
     machine.ports["ens1"]["pfc"] = []
     actions = machine.apply(wanted(**FULL)).actions()
     assert actions == ["set vm.max_map_count to 16777216", "set flow control of ens1 to [3]"]
+
+
+def test_an_empty_directory_that_was_there_before_stays(scratch: Path) -> None:
+    machine = Machine(scratch)
+    Path(machine.real("/var/lib/railyard.sglang")).mkdir()
+    before = machine.state()
+    machine.apply(wanted(**FULL))
+    machine.apply(Wanted())
+    assert machine.state() == before
 
 
 def test_nothing_wanted_of_a_bare_machine_is_nothing_done(scratch: Path) -> None:

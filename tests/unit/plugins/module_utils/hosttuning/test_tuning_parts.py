@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,6 +57,33 @@ def test_a_least_value_never_lowers(live: str, record: dict[str, Any], steps: li
 
 
 @pytest.mark.parametrize(
+    ("name", "live", "record", "steps", "listed"),
+    [
+        # Not live yet: ours must not lower it at the next boot.
+        ("50-db.conf", "65530", {}, ["33554432"], "33554432"),
+        # Raised by another since: it is not ours to take back.
+        ("50-db.conf", "33554432", {KEY: {"before": "65530", "ours": ["16777216"]}}, [], "33554432"),
+        ("50-db.conf", "16777216", {KEY: {"before": "65530", "ours": ["16777216"]}}, [], "33554432"),
+        # Applied after ours, so that it holds anyway.
+        ("95-db.conf", "65530", {}, ["16777216"], "16777216"),
+    ],
+)
+def test_a_boot_does_not_lower_what_another_file_sets(name: str, live: str, record: dict[str, Any], steps: list[str], listed: str) -> None:
+    others = (("/etc/sysctl.d/20-x.conf", f"{KEY}=5\n"), (f"/etc/sysctl.d/{name}", "vm/max_map_count = 33554432\n"))
+    part, values = sysctls.plan(Wanted(least={KEY: 16777216}), Seen(sysctl={KEY: live}, sysctl_files=others), record)
+    assert [step.after for step in part.steps] == steps
+    assert values[KEY] == listed
+    assert part.final[KEY]["ours"] == (steps or ["16777216"])
+
+
+def test_a_stricter_setting_of_a_rail_stays() -> None:
+    key = "net.ipv4.conf.ens1.arp_ignore"
+    asked = wanted(rails=[*RAIL, {"device": "mlx5_1", "netdev": "ens2"}], rail_sysctl={"arp_ignore": 1})
+    part, values = sysctls.plan(asked, Seen(sysctl={key: "2", "net.ipv4.conf.ens2.arp_ignore": "0"}), {})
+    assert ([step.what for step in part.steps], list(values)) == (["net.ipv4.conf.ens2.arp_ignore"],) * 2
+
+
+@pytest.mark.parametrize(
     ("live", "message"), [(None, "this kernel has no /proc/sys/vm/max_map_count"), ("1 2", "holds no number to compare")]
 )
 def test_a_key_that_cannot_be_set_is_refused(live: str, message: str) -> None:
@@ -87,7 +115,30 @@ def test_ports_of_others_stay_reserved(live: str, asked: tuple[int, ...], record
 def test_ports_of_other_files_stay_in_ours() -> None:
     seen = Seen(sysctl={PORTS: ""}, sysctl_files=(("/usr/lib/sysctl.d/50-x.conf", f"# x\n-{PORTS} = 6000-6001\n"),))
     part, text = sysctls.plan_ports(Wanted(reserved_ports=(30000,)), seen, {})
-    assert (part.steps[0].after, text) == ("6000-6001,30000", "6000-6001,30000")
+    # A file that is not live yet is left to the next boot, where ours is applied after it.
+    assert (part.steps[0].after, text) == ("30000", "6000-6001,30000")
+
+
+@pytest.mark.parametrize(
+    ("live", "theirs", "asked", "after", "before"),
+    [
+        # Another file reserves some of ours: they stay.
+        ("5000,15000-17000", "5000,15000-15010", (), "5000,15000-15010", None),
+        # The administrator has given 5000 up, live and in the file.
+        ("15000-17000", "", (16000,), "16000", ""),
+        ("15000-17000", "", (), "", None),
+        # Given up in the file only, or live only.
+        ("5000,15000-17000", "", (16000,), "5000,16000", "5000"),
+        ("15000-17000", "5000", (16000,), "16000", "5000"),
+    ],
+)
+def test_ports_follow_what_others_did_since(live: str, theirs: str, asked: tuple[int, ...], after: str, before: Any) -> None:
+    seen = Seen(sysctl={PORTS: live}, sysctl_files=(("/etc/sysctl.d/50-x.conf", f"{PORTS} = {theirs}\n"),))
+    part, text = sysctls.plan_ports(Wanted(reserved_ports=asked), seen, {"before": "5000", "ours": "15000-17000"})
+    assert [step.after for step in part.steps] == [after]
+    # Others' ports are in ours as well, live or not, since ours replaces their list.
+    assert text == ("" if not asked else "5000,16000" if before else "16000")
+    assert part.final.get("before") == before
 
 
 @pytest.mark.parametrize(
@@ -141,6 +192,14 @@ def test_a_missing_module_is_told_with_where_it_comes_from() -> None:
     assert fault.startswith("nvidia_peermem: no such module for kernel 6.1.0; it comes with NVIDIA's driver and needs")
     assert "DOCA-OFED" in fault
     assert "DMA-BUF" in fault
+
+
+@pytest.mark.parametrize(("loaded", "steps"), [({}, ["mlx"]), ({"core": Loaded(0), "mlx5_ib": Loaded(0)}, [])])
+def test_a_module_by_an_alias(loaded: dict[str, Loaded], steps: list[str]) -> None:
+    seen = Seen(loaded=loaded, modules={"mlx": ModuleSeen(("core", "mlx5_ib"))})
+    part = modules.plan(Wanted(modules=("mlx",)), seen, [])
+    assert [step.what for step in part.steps] == steps
+    assert part.during == ([] if loaded else ["core", "mlx5_ib"])
 
 
 @pytest.mark.parametrize(
@@ -219,6 +278,28 @@ def test_a_device_that_cannot_be_set_is_refused(seen: Bridge, message: str) -> N
     # What is gone since does not stop the way back.
     part = bridging.plan(Wanted(), Seen(bridges={"ens1": seen}), {"ens1": {"tool": "dcb", "pfc": []}})
     assert (part.faults, part.final, len(part.notes)) == ([], {}, 1)
+    # A tool that fails while the device is there stops it for this run only.
+    record = {"ens1": {"tool": "dcb", "pfc": []}}
+    part = bridging.plan(Wanted(), Seen(bridges={"ens1": seen}, netdevs=("ens1",)), record)
+    assert (part.faults, part.final) == ([], record)
+    assert "ens1 was not restored, what it was stays in the record" in part.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("trust", "params", "fault"),
+    [
+        ("pcp", {}, True),
+        (None, {}, True),
+        ("dscp", {}, False),
+        ("pcp", {"trust": "dscp"}, False),
+    ],
+)
+def test_a_map_needs_dscp_to_be_trusted(trust: Any, params: dict[str, Any], fault: bool) -> None:
+    asked = wanted(rails=RAIL, traffic_class=106, priority=5, **params)
+    part = bridging.plan(asked, Seen(bridges={"ens1": Bridge("mlnx_qos", trust, (), {26: 3})}), {})
+    assert part.faults == [f"rdma_priority: ens1 trusts {trust}, not DSCP, and has no map then. Fix: rdma_trust: dscp"] * fault
+    # dcb's entry is what makes the device trust DSCP.
+    assert bridging.plan(asked, Seen(bridges={"ens1": Bridge("dcb", "pcp")}), {}).faults == []
 
 
 @pytest.mark.parametrize(
@@ -273,6 +354,24 @@ def test_a_file_of_somebody_else_is_refused_and_never_removed(seen: Seen, fault:
     assert bool(made.faults) is fault
     assert not fault or f"{files.LIMITS} is there and is not this collection's. Fix: " in made.faults[0]
     assert plan.build(Wanted(), seen, {}).steps == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "fault", "steps"),
+    [
+        (Seen(alien=(files.QOS_LINK,)), True, []),
+        (Seen(links={files.QOS_LINK: "/etc/systemd/system/other.service"}), True, []),
+        (Seen(links={files.QOS_LINK: f"../{files.QOS}"}), False, [files.QOS_LINK]),
+        (Seen(links={files.QOS_LINK: f"{files.UNITS}/{files.QOS}"}), False, [files.QOS_LINK]),
+    ],
+)
+def test_a_link_of_somebody_else_is_refused_and_stays(seen: Seen, fault: bool, steps: list[str]) -> None:
+    asked = wanted(rails=RAIL, traffic_class=106)
+    present = replace(seen, classes={"mlx5_0:1": ClassSeen(None, 106)}, modules={"rdma_cm": ModuleSeen()})
+    message = f"{files.QOS_LINK} is there and is not this collection's. Fix: move it away"
+    assert plan.build(asked, present, {}).faults == [message] * fault
+    made = plan.build(Wanted(), seen, {})
+    assert ([step.what for step in made.steps], made.faults) == (steps, [])
 
 
 def test_an_unfinished_reload_is_made_up_for() -> None:

@@ -60,8 +60,10 @@ class Machine(Tree):
         self.commands: list[list[str]] = []
         code_map = {code: code >> 3 for code in range(64)} if tool == "mlnx_qos" else {}
         self.ports: dict[str, dict[str, Any]] = {name: {"trust": "pcp", "pfc": [], "map": dict(code_map)} for name in ("ens1", "ens2.100")}
-        for directory in ("etc/sysctl.d", "etc/systemd/system/multi-user.target.wants", "etc/modules-load.d", "var/lib", "proc"):
+        for directory in ("etc/sysctl.d", "etc/systemd/system/multi-user.target.wants", "etc/modules-load.d", "var/lib", "proc", "run"):
             (root / directory).mkdir(parents=True)
+        for name in self.ports:
+            (root / "sys/class/net" / name).mkdir(parents=True)
         for key, value in SETTINGS.items():
             self._file(f"proc/sys/{key}", value + "\n")
         for device in ("mlx5_0", "mlx5_1"):
@@ -220,10 +222,12 @@ class Machine(Tree):
         return made
 
     def state(self) -> dict[str, Any]:
-        """Return everything that a set could have changed."""
+        """Return everything that a set could have changed; what is below /run is gone after a boot."""
         found: dict[str, Any] = {"loaded": sorted(self.loaded), "ports": json.loads(json.dumps(self.ports)), "memlock": self.memlock}
         for path in sorted(Path(self.base).rglob("*")):
             name = str(path.relative_to(self.base))
+            if name.startswith("run/"):
+                continue
             found[name] = (
                 f"-> {path.readlink()}" if path.is_symlink() else "directory" if path.is_dir() else path.read_text(encoding="utf-8").split()
             )
