@@ -13,6 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.railyard.sglang.plugins.action.host_compare import SAFE
 from ansible_collections.railyard.sglang.plugins.action.plan_report import read, write
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.look import notable, table
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import NOTE, Row
@@ -23,9 +24,10 @@ display = Display()
 def files(host: str, result: dict[str, Any]) -> dict[str, str]:
     """Return name to content of a host's reports."""
     kept = {name: result[name] for name in ("summary", "checks", "addresses")}
+    name = SAFE.sub("_", host)
     return {
-        f"{host}.txt": "\n".join([f"{host}: {result['summary']}", "", *result["table"], ""]),
-        f"{host}.json": json.dumps({"host": host, **kept}, indent=1, sort_keys=True) + "\n",
+        f"{name}.txt": "\n".join([f"{host}: {result['summary']}", "", *result["table"], ""]),
+        f"{name}.json": json.dumps({"host": host, **kept}, indent=1, sort_keys=True) + "\n",
     }
 
 

@@ -142,7 +142,7 @@ def read(member: Member, facts: Mapping[str, Any] | None, clock: Clock | None = 
     :param facts: as rdma_facts returns them, None where there are none.
     """
     host = Host(member, looked_at, clock=clock)
-    if not facts or "selection" not in facts:
+    if not facts or not facts.get("selection"):
         return host
     host.facts = True
     host.driver = _driver(facts)

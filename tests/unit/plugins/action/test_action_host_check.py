@@ -49,6 +49,7 @@ def test_what_is_kept() -> None:
     assert found["gpu07.txt"].startswith("gpu07: 1 warning, 1 ok, 1 n/a\n\ncheck ")
     kept = json.loads(found["gpu07.json"])
     assert (kept["host"], [row["rule"] for row in kept["checks"]]) == ("gpu07", ["preflight.acs", "preflight.xid", "preflight.nic-link"])
+    assert list(host_check.files("../../x", result(*FINE))) == ["__.._x.txt", "__.._x.json"]
 
 
 class Play:

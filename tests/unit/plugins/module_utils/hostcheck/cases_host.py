@@ -41,6 +41,10 @@ HOST: dict[str, list[Case]] = {
             ERROR, file("/proc/net/fib_trie", "  |-- 198.51.100.210\n     /32 host LOCAL\n"),
             "203.0.113.10; the host has mgmt0 198.51.100.210",
         ),
+        Case(
+            ERROR, file("/proc/net/fib_trie", "".join(f"  |-- 198.51.100.{number}\n     /32 host LOCAL\n" for number in range(1, 31))),
+            "and 14 more",
+        ),
         Case(ERROR, file("/proc/net/fib_trie", ""), "the planned address 198.51.100.210; the host has none", router_world),
         Case(NEEDLESS, plan(addresses={}), "no address"),
     ],

@@ -262,6 +262,8 @@ def test_a_cluster_without_rdma_needs_no_facts() -> None:
     plan["hosts"]["p0"]["rdma"] = {"known": False}
     (found,) = compare(plan, {})[1].findings()
     assert (found.rule, found.host) == ("compare.facts-missing", "p0")
+    (found,) = compare(plan, {"p0": {"devices": [], "gpus": [], "system": {}, "selection": {}}})[1].findings()
+    assert (found.rule, found.host) == ("compare.facts-missing", "p0")
 
 
 def test_facts_about_rails_do_not_count_where_the_plan_uses_no_rdma(twelve: Facts, tmp_path: Path) -> None:
