@@ -104,7 +104,7 @@ def look(tree: Tree, run: Runner, wanted: Wanted, record: Record, kernel: str) -
     """
     paths = own_paths(tree)
     drop_ins = [f"{files.UNITS}/{unit}.d/{files.DROP_IN}" for unit in wanted.drop_ins]
-    every = [*paths, *files.FIXED, files.QOS_LINK, files.STATE, files.FORGETTING, *drop_ins]
+    every = [*paths, *files.FIXED, files.QOS_LINK, files.STATE, files.FORGETTING, *drop_ins, *record.get("files", [])]
     keys = {*wanted.sysctl, *wanted.least, *record.get("sysctl", {})}
     if wanted.reserved_ports or record.get("ports"):
         keys.add(PORTS)
@@ -120,7 +120,7 @@ def look(tree: Tree, run: Runner, wanted: Wanted, record: Record, kernel: str) -
         alien=tuple(path for path in paths if not tree.plain(path)) + ((files.QOS_LINK,) if taken else ()),
         links={} if target is None else {files.QOS_LINK: target},
         directories=tuple(sorted(path for path in above(every) if tree.directory(path))),
-        leftovers=tuple(path for path in map(unfinished, every) if tree.exists(path)),
+        leftovers=tuple(path for path in dict.fromkeys(map(unfinished, every)) if tree.exists(path)),
         forgetting=tree.exists(files.FORGETTING),
         sysctl={key: None if value is None else value_text(value) for key, value in live.items()},
         sysctl_files=sysctl_files(tree) if keys else (),

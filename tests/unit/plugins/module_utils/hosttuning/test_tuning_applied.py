@@ -141,6 +141,15 @@ def test_any_sets_with_any_kills_then_absent(kind: tuple[str, bool], loaded: tup
         assert machine.state() == before
 
 
+def test_a_drop_in_cut_off_and_not_wanted_any_more_leaves_nothing(scratch: Path) -> None:
+    machine = Machine(scratch)
+    before = machine.state()
+    _killed(machine, wanted(drop_ins=FULL["drop_ins"]), 1)
+    assert machine.exists(f"{files.UNITS}/user@.service.d/.{files.DROP_IN}.unfinished")
+    machine.apply(Wanted())
+    assert machine.state() == before
+
+
 def test_what_leaves_the_set_is_restored(scratch: Path) -> None:
     machine = Machine(scratch, "mlnx_qos", True)
     machine.apply(wanted(**FULL))
