@@ -15,7 +15,7 @@ from ansible.template import Templar
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning import ports
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.rules.drawn_ports import mooncake_ranges
 
-ROLE = Path(__file__).resolve().parents[5] / "roles" / "rdma"
+ROLE = Path(__file__).resolve().parents[2] / "roles" / "rdma"
 OLD = {"MC_MIN_PRC_PORT": "20000", "MC_MAX_PRC_PORT": "20999"}
 NEW = {"MC_MIN_RPC_PORT": "21000", "MC_MAX_RPC_PORT": "21999"}
 

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.measure import events
 
-PROGRAM = Path(__file__).resolve().parents[5] / "roles/fabric/files/allreduce.py"
+PROGRAM = Path(__file__).resolve().parents[2] / "roles/fabric/files/allreduce.py"
 PYTHON = os.environ.get("RAILYARD_STACK_PYTHON", "")
 real = pytest.mark.skipif(not PYTHON, reason="RAILYARD_STACK_PYTHON names no Python with torch")
 
