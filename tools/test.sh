@@ -52,7 +52,7 @@ parsers() {
     export RAILYARD_STACK_0523_PYTHON=$folder/sglang-0.5.23/bin/python RAILYARD_SMG_PYTHON=$folder/smg-1.13.0/bin/python
     run_pytest "${PARSED[@]}" | tee "$log" || return 1
   else
-    run_pytest -k 'not 0.5.23 and not smg' "${PARSED[@]}" | tee "$log" || return 1
+    run_pytest -m "$mark" -k 'not 0.5.23 and not smg' "${PARSED[@]}" | tee "$log" || return 1
   fi
   ! grep -q skipped "$log" || die "tests of the real parsers were skipped"
 }
