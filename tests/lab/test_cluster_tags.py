@@ -15,7 +15,8 @@ ALL = ENGINES | {"r0"}
 STAGES = {
     "preflight": ("Preflight", ALL),
     "network": ("", set()),
-    "rdma,deepep,deepgemm": ("", set()),
+    "rdma": ("RDMA", ALL),
+    "deepep,deepgemm": ("", set()),
     "stack": ("Stack", ALL),
     "model": ("Model", ENGINES),
     "engine": ("Engine", ALL),
@@ -38,7 +39,7 @@ def test_a_stage_alone_does_just_that(tag: str, cluster: Lab) -> None:
 def test_limit_to_one_instance(cluster: Lab) -> None:
     run = cluster.play("--limit", "p0,p1", seconds=120).succeeded()
     assert {row["host"] for row in run.on_hosts()} == {"p0", "p1"}
-    assert {"Preflight", "Stack", "Model", "Engine", "Verify"} == run.plays_on_hosts()
+    assert {"Preflight", "RDMA", "Stack", "Model", "Engine", "Verify"} == run.plays_on_hosts()
     assert run.changed == {}
     assert "Wait for the ranks" in " ".join(names(run.on_hosts()))
 
