@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.railyard.sglang.plugins.action.plan import plain
-from ansible_collections.railyard.sglang.plugins.action.plan_report import write
+from ansible_collections.railyard.sglang.plugins.action.plan_report import keep
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest import page, report
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.judging import Limits
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.rails import Rails
@@ -73,10 +73,7 @@ class ActionModule(ActionBase):
             "fabric.html": page.view(document, given["require_perftest"], given["title"]),
         }
         try:
-            if not self._task.check_mode:
-                directory.mkdir(parents=True, exist_ok=True)
-            for name, text in files.items() if not self._task.check_mode else ():
-                write(directory / name, text)
+            keep(directory, files, self._task.check_mode)
         except OSError as error:
             return {**result, "failed": True, "msg": f"{error.filename}: {error.strerror}"}
         Display().display("\n".join(report.text(document, given["require_perftest"])))

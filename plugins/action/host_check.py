@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.railyard.sglang.plugins.action.host_compare import SAFE
-from ansible_collections.railyard.sglang.plugins.action.plan_report import read, write
+from ansible_collections.railyard.sglang.plugins.action.plan_report import keep, read
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.look import notable, table
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import NOTE, Row
 
@@ -65,16 +65,14 @@ class ActionModule(ActionBase):
     def _keep(self, directory: pathlib.Path, contents: dict[str, str], result: dict[str, Any]) -> None:
         """Write the reports that differ, and note it in the result."""
         try:
-            changed = {name: content for name, content in contents.items() if read(directory / name) != content}
+            before = {name: read(directory / name) for name in contents}
+            changed = keep(directory, contents, self._task.check_mode)
             if self._task.diff:
                 result["diff"] = [
-                    {"before_header": str(path), "before": read(path), "after_header": str(path), "after": changed[path.name]}
-                    for path in (directory / name for name in changed)
+                    {"before_header": str(directory / name), "before": before[name], "after_header": str(directory / name),
+                     "after": contents[name]}
+                    for name in changed
                 ]
-            if changed and not self._task.check_mode:
-                directory.mkdir(parents=True, exist_ok=True)
-                for name, content in changed.items():
-                    write(directory / name, content)
         except OSError as error:
             raise AnsibleActionFail(f"report_directory: {error.filename}: {error.strerror}", result=result) from error
         result["changed"] = bool(changed)

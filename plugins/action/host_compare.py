@@ -17,7 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.railyard.sglang.plugins.action.plan import plain
-from ansible_collections.railyard.sglang.plugins.action.plan_report import read, write
+from ansible_collections.railyard.sglang.plugins.action.plan_report import keep
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare import catalogue, clock
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.compare import compare
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.views import page, summary, text
@@ -128,11 +128,7 @@ class ActionModule(ActionBase):
         place = pathlib.Path(directory).absolute()
         names = names_of(facts)
         whole = {**files, **{names[host]: reading.canonical(row) for host, row in facts.items()}}
-        changed = [name for name, content in whole.items() if read(place / name) != content]
-        if changed and not self._task.check_mode:
-            place.mkdir(parents=True, exist_ok=True)
-            for name in changed:
-                write(place / name, whole[name])
+        changed = keep(place, whole, self._task.check_mode)
         verb = "would be written" if self._task.check_mode else "written"
         message = f"{place}: {verb}: {reading.some(changed)}" if changed else f"{place}: nothing to write"
         return {"changed": bool(changed), "directory": str(place), "files": sorted(whole), "written": changed, "msg": message}

@@ -59,6 +59,19 @@ def read(path: pathlib.Path) -> str:
         return ""
 
 
+def keep(directory: pathlib.Path, files: Mapping[str, str], check_mode: bool) -> list[str]:
+    """Write the files of a directory that differ, none of them in check mode; return their names.
+
+    :raises OSError: one cannot be read or written.
+    """
+    changed = [name for name, content in files.items() if read(directory / name) != content]
+    if changed and not check_mode:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in changed:
+            write(directory / name, files[name])
+    return changed
+
+
 def wrong_option(options: Mapping[str, Any]) -> str:
     """Return what is wrong with the options beyond their types, or an empty text."""
     wrong = [given for name in OUTSIDE for given in options[name] if not _is_network(given)]
@@ -111,11 +124,7 @@ class ActionModule(ActionBase):
             findings = plan["findings"]
         else:
             files, words, findings = report.refused(options["findings"], options["draft"] or None), "", options["findings"]
-        changed = [name for name, content in files.items() if read(directory / name) != content]
-        if changed and not self._task.check_mode:
-            directory.mkdir(parents=True, exist_ok=True)
-            for name in changed:
-                write(directory / name, files[name])
+        changed = keep(directory, files, self._task.check_mode)
         if options["show"]:
             self._show(files["plan.txt"], "" if self._task.diff else words)
         verb = "would be written" if self._task.check_mode else "written"

@@ -41,6 +41,7 @@ class Options:
     :ivar link_layer: InfiniBand or Ethernet; auto lets the facts decide.
     :ivar address_range: network that holds the addresses of all data ports, for example C(192.0.2.0/24).
     :ivar gpu_map: devices of every GPU, by index.
+    :ivar whole_map: whether the map must have every GPU; who knows which of them are used may do with less.
     """
 
     include: Optional[Sequence[str]] = None
@@ -51,6 +52,7 @@ class Options:
     link_layer: str = "auto"
     address_range: Optional[str] = None
     gpu_map: Optional[Dict[Any, Any]] = None
+    whole_map: bool = True
 
 
 def gbps(rate: Optional[float]) -> str:

@@ -53,8 +53,11 @@ def deal(locality: Locality, ports: Sequence[Port]) -> Tuple[Map, Optional[Dict[
     return {str(gpu): found[gpu] for gpu in locality.gpus}, None
 
 
-def verify(given: Dict[Any, Any], locality: Locality, ports: Sequence[Port]) -> Tuple[Map, List[str]]:
-    """Return what holds of an operator's map, with lists for values, and everything that is wrong with it."""
+def verify(given: Dict[Any, Any], locality: Locality, ports: Sequence[Port], whole: bool = True) -> Tuple[Map, List[str]]:
+    """Return what holds of an operator's map, with lists for values, and everything that is wrong with it.
+
+    :param whole: whether every GPU must be in it.
+    """
     variable, names, problems = VARIABLES["gpu_map"], _names(ports), []
     found: Map = {}
     for gpu, value in given.items():
@@ -68,7 +71,8 @@ def verify(given: Dict[Any, Any], locality: Locality, ports: Sequence[Port]) -> 
             problems.append(f"{variable}: GPU {gpu} has no device")
         problems += [f"{variable}: {name} of GPU {gpu} is not a data device ({', '.join(names) or 'none'})"
                      for name in listed if name not in names]
-    problems += [f"{variable}: GPU {gpu} is not in it" for gpu in locality.gpus if str(gpu) not in found]
+    if whole:
+        problems += [f"{variable}: GPU {gpu} is not in it" for gpu in locality.gpus if str(gpu) not in found]
     return found, problems
 
 

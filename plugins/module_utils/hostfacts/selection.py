@@ -181,7 +181,7 @@ def select(facts: Dict[str, Any], options: Optional[Options] = None) -> Dict[str
     if options.gpu_map is None or question:
         found, unknown = gpumap.deal(locality, chosen)
     else:
-        found, wrong = gpumap.verify(options.gpu_map, locality, chosen)
+        found, wrong = gpumap.verify(options.gpu_map, locality, chosen, options.whole_map)
         unknown, problems = None, problems + wrong
     missing = _missing(state, likeliest)
     problems += _expectations(chosen, options) if question is None else []

@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import mooncake
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, files, hosts, looked, refusals
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.arguments import Given
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
@@ -117,8 +118,8 @@ def _rdma(
 def _said(instance: Instance, cluster: Cluster, stack: EngineStack, backend: str) -> dict[str, tuple[str, str]]:
     """Return what follows from variables of the cluster alone."""
     traffic_class = cluster.variables["sglang_rdma_traffic_class"]
-    why = "RDMA or nothing: where none of the devices is usable, Mooncake goes over TCP without a word"
-    found = {"MC_FORCE_HCA": ("1", why)} if backend == "mooncake" else {}
+    rows = mooncake.transport(1, None, None) if backend == "mooncake" else []
+    found = {row["name"]: (row["value"], row["why"]) for row in rows}
     if traffic_class >= 0:
         names = (["MC_IB_TC"] if backend == "mooncake" else []) + (["NCCL_IB_TC"] if stack.device in looked.GPUS else [])
         found |= {name: (str(traffic_class), "sglang_rdma_traffic_class") for name in names}

@@ -91,7 +91,8 @@ def options(row: Mapping[str, Any], stack: EngineStack) -> dict[str, Any]:
 def _look(host: str, row: Mapping[str, Any], facts: Any, stack: EngineStack, findings: Findings) -> Look | None:
     asked = options(row, stack)
     try:
-        selection = select(facts, Options(**asked))
+        # Which GPUs the ranks use, and whether the map has them, is a rule of its own.
+        selection = select(facts, Options(**asked, whole_map=False))
         # Whatever else is read of the facts later must be readable, too.
         context = consumers.Context(device=stack.device, nodes=2, deepep=True)
         consumers.derive(facts, selection, context)
@@ -103,9 +104,7 @@ def _look(host: str, row: Mapping[str, Any], facts: Any, stack: EngineStack, fin
             "write them anew with playbooks/facts.yml, or empty the fact cache", host,
         )
         return None
-    # A map may leave out GPUs that no rank uses; what the ranks need is a rule of its own.
-    problems = [text for text in selection["problems"] if not text.endswith(" is not in it")]
-    return Look(facts, {**selection, "problems": problems}, asked)
+    return Look(facts, selection, asked)
 
 
 def _address(addresses: Collection[str], wanted: str) -> str:
