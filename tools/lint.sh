@@ -15,7 +15,7 @@ gate() { # name, command ...
 }
 
 mapfile -t shell < <(git ls-files -co --exclude-standard -- '*.sh' .ci/run)
-mapfile -t python_on_hosts < <(git ls-files -co --exclude-standard -- 'plugins/modules/*.py' 'plugins/module_utils/*.py' ':!plugins/module_utils/launch')
+mapfile -t python_on_hosts < <(git ls-files -co --exclude-standard -- 'plugins/modules/*.py' 'plugins/module_utils/*.py' ':!plugins/module_utils/launch' ':!plugins/module_utils/diagnose')
 
 gate ruff ruff check --quiet .
 gate yamllint yamllint --strict .

@@ -5,9 +5,11 @@
 
     tools/lock_stack.py roles/stack/files/sglang-0.5.8-cpu --wheels DIR
 
-The pins are those of the directory's packages.in (name==version, one a line); requirements.txt is written, and the
-number of packages in stack.yml is set. Hashes come from the package index (--index, its simple HTML pages) and, for
-what the index does not have (torch==...+cpu), from wheel files in --wheels, as `pip download` leaves them.
+If the directory has a resolve.yml, uv resolves it first (tools/resolve_stack.py tells what stands in it) and packages.in is
+written; versions that packages.in has already stay where they still fit, unless --upgrade is given. Otherwise packages.in is
+written by hand. Its pins (name==version, one a line) go into requirements.txt with their hashes, and the number of packages
+in stack.yml is set. Hashes come from the package index (--index, its simple HTML pages) and, for what the index does not have
+(torch==...+cpu), from wheel files in --wheels, as `pip download` leaves them; without --wheels pip fetches those by itself.
 With --installer instead of a directory it locks the installer: tools/lock_stack.py --installer uv==0.13.8
 """
 
@@ -17,7 +19,9 @@ import argparse
 import html
 import os
 import re
+import shutil
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +30,8 @@ from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / ".tree"))
+
+from resolve_stack import Places, fetch_local, read_wanted, resolve
 
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.locks import normalise, parse_lock
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.wheels import (
@@ -39,6 +45,11 @@ HEADER = """\
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Written by tools/lock_stack.py: change {source} and run it again.
 """
+PINS_HEADER = """\
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by tools/lock_stack.py: change resolve.yml and run it again.
+"""
+INDEX = "https://pypi.org/simple"
 NEWEST_GLIBC = (2, 99)
 FILES = ROOT / "roles" / "stack" / "files"
 
@@ -81,7 +92,7 @@ def directory_hashes(directory: Path | None, name: str, version: str, targets: l
 def fetch_page(index: str, name: str) -> str:
     """Return the page of a project on the index, an empty text if the index has none."""
     if urlsplit(index).scheme not in ("https", "http"):
-        raise SystemExit(f"{index} is not the address of a package index")
+        raise SystemExit("what --index or PIP_INDEX_URL names is not the address of a package index (https or http)")
     try:
         with urllib.request.build_opener().open(f"{index.rstrip('/')}/{name}/", timeout=60) as answer:
             return str(answer.read().decode())
@@ -98,15 +109,24 @@ def lock_text(pins: list[tuple[str, str]], targets: list[Target], index: str, wh
         pages = dict(zip(public, pool.map(lambda name: fetch_page(index, name), public)))
     lines, missing = [], []
     for name, version in pins:
-        hashes = index_hashes(pages.get(name, ""), name, version, targets)
-        hashes = hashes or directory_hashes(wheels, name, version, targets)
-        if not hashes:
-            missing.append(f"{name}=={version}")
+        hashes = set()
+        for target in targets:
+            found = index_hashes(pages.get(name, ""), name, version, [target])
+            found = found or directory_hashes(wheels, name, version, [target])
+            hashes |= found
+            if not found:
+                missing.append(f"{name}=={version} (Python 3.{target.minor} on {target.machine})")
         words = [f"{name}=={version}", *(f"--hash=sha256:{digest}" for digest in sorted(hashes))]
         lines.append(" \\\n    ".join(words))
     if missing:
-        raise SystemExit(f"no usable wheel on {index} nor in {wheels}: {', '.join(missing)}")
+        raise SystemExit(f"no usable wheel on {urlsplit(index).hostname} nor in {wheels}: {', '.join(missing)}")
     return HEADER.format(source=source) + "\n".join(lines) + "\n"
+
+
+def find_uv() -> str:
+    """Return the path of uv, a bare name where it is nowhere."""
+    own = ROOT / ".venv-uv" / "bin" / "uv"
+    return str(own) if own.exists() else shutil.which("uv") or "uv"
 
 
 def main(arguments: list[str]) -> None:
@@ -114,9 +134,11 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stack", nargs="?", type=Path, help="directory of the stack")
     parser.add_argument("--installer", help="pin of the installer, for example uv==0.13.8")
-    own = os.environ.get("PIP_INDEX_URL")
-    parser.add_argument("--index", default=own, required=not own, help="package index with HTML pages; default PIP_INDEX_URL")
+    own = os.environ.get("PIP_INDEX_URL") or INDEX
+    parser.add_argument("--index", default=own, help=f"package index with HTML pages; default PIP_INDEX_URL, or {INDEX}")
     parser.add_argument("--wheels", type=Path, help="directory with wheels that the index does not have")
+    parser.add_argument("--uv", default=find_uv(), help="the program uv; default that of tools/bootstrap.sh, or of PATH")
+    parser.add_argument("--upgrade", action="store_true", help="choose all versions of resolve.yml anew")
     options = parser.parse_args(arguments)
     if options.installer:
         targets = [Target(11, machine, NEWEST_GLIBC) for machine in ("x86_64", "aarch64")]
@@ -131,9 +153,20 @@ def main(arguments: list[str]) -> None:
     minors = [int(minor) for minor in re.findall(r'"3\.(\d+)"', re.search(r"^python:.*$", old, re.M)[0])]
     machines = re.findall(r"\w+", re.search(r"^machines:(.*)$", old, re.M)[1])
     targets = [Target(minor, machine, NEWEST_GLIBC) for minor in minors for machine in machines]
-    pins = read_pins((options.stack / "packages.in").read_text(encoding="utf-8"))
-    text = lock_text(pins, targets, options.index, options.wheels, "packages.in")
+    source = options.stack / "packages.in"
+    listed = source.read_text(encoding="utf-8") if source.exists() else ""
+    with tempfile.TemporaryDirectory() as work:
+        wheels = options.wheels or Path(work)
+        if (options.stack / "resolve.yml").exists():
+            wanted = read_wanted(options.stack / "resolve.yml")
+            if not options.wheels:
+                fetch_local(wanted, targets, wheels, os.environ.get("RAILYARD_TORCH_INDEX", ""))
+            kept = "" if options.upgrade else listed
+            lines = resolve(wanted, targets, Places(options.uv, options.index, wheels, Path(work)), kept)
+            listed = PINS_HEADER + "".join(f"{line}\n" for line in lines)
+        text = lock_text(read_pins(listed), targets, options.index, wheels, "packages.in")
     count = len(parse_lock(text, str(options.stack)))
+    source.write_text(listed, encoding="utf-8")
     (options.stack / "requirements.txt").write_text(text, encoding="utf-8")
     definition.write_text(re.sub(r"^packages: .*$", f"packages: {count}", old, flags=re.M), encoding="utf-8")
 

@@ -9,15 +9,14 @@ import json
 import pathlib
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.railyard.sglang.plugins.action.plan import plain
-from ansible_collections.railyard.sglang.plugins.action.plan_report import keep
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest import page, report
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.judging import Limits
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.rails import Rails
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.schedule import Schedule
+from ansible_collections.railyard.sglang.plugins.module_utils.report.keeping import keep
+from ansible_collections.railyard.sglang.plugins.plugin_utils.controller import ControllerAction
 
 SPEC: dict[str, dict[str, Any]] = {
     "schedule": {"type": "dict", "required": True},
@@ -44,18 +43,12 @@ def told(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Touches nothing but files of the controller."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Write fabric.json and fabric.html, show the tables, and fail where something is not as it should be."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _checked, checked = self.validate_argument_spec(argument_spec=SPEC)
-        given = plain(checked)
+        result, given = self.begin(tmp, task_vars, SPEC)
         schedule = Schedule(
             Rails(given["schedule"]["rails"], given["schedule"]["missing"]),
             **{name: given["schedule"][name] for name in ("rounds", "measurements", "parts", "left_out", "notes")},

@@ -9,14 +9,13 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.railyard.sglang.plugins.action.plan import plain
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest import groups, rails, report
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.perftest import BANDWIDTH, PACKAGE, TESTS
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.rounds import CROSS
 from ansible_collections.railyard.sglang.plugins.module_utils.fabrictest.schedule import SPARE_SECONDS, Options, Schedule, make
+from ansible_collections.railyard.sglang.plugins.plugin_utils.controller import ControllerAction
 
 WHOLE: dict[str, tuple[int, int]] = {
     "ports_at_once": (0, 64), "bandwidth_size": (2, 1 << 30), "bandwidth_seconds": (1, 600), "bandwidth_iterations": (0, 1 << 24),
@@ -107,18 +106,12 @@ def refusals(given: Mapping[str, Any], schedule: Schedule) -> list[str]:
     return found
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Touches no host."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the schedule, show it, and refuse what must not be run."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _checked, checked = self.validate_argument_spec(argument_spec=SPEC)
-        given = plain(checked)
+        result, given = self.begin(tmp, task_vars, SPEC)
         if bad := wrong(given):
             return {**result, "failed": True, "msg": "; ".join(bad)}
         hosts = {host: rails.summary(row) for host, row in given["hosts"].items()}

@@ -13,16 +13,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.railyard.sglang.plugins.action.plan import plain
-from ansible_collections.railyard.sglang.plugins.action.plan_report import keep
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare import catalogue, clock
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.compare import compare
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.views import page, summary, text
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading, report
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.text import findings as lines
+from ansible_collections.railyard.sglang.plugins.module_utils.report.keeping import keep
+from ansible_collections.railyard.sglang.plugins.plugin_utils.controller import ControllerAction
+from ansible_collections.railyard.sglang.plugins.plugin_utils.plain import plain
 
 SPEC: dict[str, dict[str, Any]] = {
     "plan": {"type": "dict", "required": True},
@@ -61,12 +61,8 @@ def said(entry: reading.Entry) -> str:
     return f"{row['variable']}{f' ({where})' if where else ''}: {entry.text} [rule {row['rule']}] Fix: {row['fix']}"
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Reads facts that the run has gathered, never a host."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Compare, write what differs, show the table, and fail where findings are as bad as O(fail_on)."""

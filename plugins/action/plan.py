@@ -13,35 +13,27 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.parsing.vault import VaultHelper
-from ansible.plugins.action import ActionBase
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, scope
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, renamed, scope
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings, PlanError
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.keys import CLUSTER, HOST
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.plan import build
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading
+from ansible_collections.railyard.sglang.plugins.plugin_utils.controller import ControllerAction
+from ansible_collections.railyard.sglang.plugins.plugin_utils.plain import plain
 
 ARGUMENTS = {
     "converge": {"type": "bool", "default": True},
     "looked": {"type": "bool", "default": False},
+    "looked_hosts": {"type": "list", "elements": "str"},
     "preliminary": {"type": "bool", "default": False},
+    "renamed": {"type": "dict", "default": {}},
+    "already_renamed": {"type": "dict", "default": {}},
+    "names_only": {"type": "bool", "default": False},
+    "names_dry": {"type": "bool", "default": False},
     "facts_directory": {"type": "path"},
 }
 READ = (*CLUSTER, *HOST, "ansible_host")
-
-
-def plain(value: Any) -> Any:
-    """Return a value without Ansible's own types, so that the plan is plain data."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    for kind in (str, int, float):
-        if isinstance(value, kind):
-            return kind(value)
-    return str(value)
 
 
 def gathered(hostvars: Any, hosts: Sequence[str]) -> dict[str, Any]:
@@ -105,6 +97,25 @@ def _said(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{first['variable']}{where}: {first['text']} [rule {first['rule']}] Fix: {first['fix']}{more}"
 
 
+def translated(hostvars: dict[str, Any], renamed_rows: Mapping[str, Any]) -> list[str]:
+    """Write new names of RDMA devices into the variables of hosts; return what has to be written into the inventory then.
+
+    :param renamed_rows: host to rows as C(nic_names) returns them.
+    """
+    hosts: dict[tuple[str, str, str], list[str]] = {}
+    for host, rows in renamed_rows.items():
+        row = hostvars.get(host, {})
+        changed = renamed.variables(row, renamed.names(rows))
+        for name, value in changed.items():
+            hosts.setdefault((name, json.dumps(row[name]), json.dumps(value)), []).append(host)
+        hostvars[host] = {**row, **changed}
+    return [
+        f"{name} (host {', '.join(own)}) is {before}, by names that change. Write {after} into the inventory as soon as this run has given "
+        "the names: until then the next run is refused. This run goes on with the new ones"
+        for (name, before, after), own in hosts.items()
+    ]
+
+
 def vaulted(value: Any, path: str) -> Iterator[str]:
     """Yield the paths of what vault has encrypted."""
     if isinstance(value, Mapping):
@@ -130,12 +141,8 @@ def refuse_vaulted(given: Mapping[str, Mapping[str, Any]]) -> None:
     findings.stop()
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Reads the inventory's variables, never a host."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the plan, or every finding with the inventories that exist."""
@@ -151,31 +158,41 @@ class ActionModule(ActionBase):
             row = task_vars["hostvars"][host]
             given[host] = {name: row.get(name) for name in READ}
         hostvars = {host: plain(row) for host, row in given.items()}
+        tags, skipped = (
+            [str(tag) for tag in task_vars.get(name, usual)] for name, usual in (("ansible_run_tags", ["all"]), ("ansible_skip_tags", []))
+        )
+        lenient = scope.NAMING if options["names_only"] or scope.names_only(tags, skipped) else ()
+        warned = translated(hostvars, plain(options["renamed"]))
+        translated(hostvars, plain(options["already_renamed"]))
         try:
             refuse_vaulted(given)
-            plan = build(groups, hostvars, self._reader(task_vars), self._facts(options, groups.get("all", []), task_vars))
+            facts = self._facts(options, groups.get("all", []), task_vars)
+            plan = build(groups, hostvars, self._reader(task_vars), facts, lenient)
             if options["converge"]:
-                scope.check(
-                    plan,
-                    [str(host) for host in task_vars.get("ansible_play_hosts_all", [])],
-                    [str(tag) for tag in task_vars.get("ansible_run_tags", ["all"])],
-                    [str(tag) for tag in task_vars.get("ansible_skip_tags", [])],
-                )
+                playing = [str(host) for host in task_vars.get("ansible_play_hosts_all", [])]
+                external = {host: plain(task_vars["hostvars"][host].get("stack_external") or {}) for host in playing}
+                dry = options["names_dry"] and not self._task.check_mode
+                scope.check(plan, playing, tags, skipped, dry=dry, external=external)
         except PlanError as error:
             return {**result, "failed": True, **self._refusal(error, task_vars)}
         if options["preliminary"] and any(row["rdma"] for row in plan["hosts"].values()):
             # The run goes on to look at the hosts, and then says what is left of the warnings.
-            return {**result, "changed": False, "plan": plan}
-        warned = [_said(entry.rows) for entry in reading.entries(row for row in plan["findings"] if row["severity"] == "warning")]
+            return {**result, "changed": False, "plan": plan, "warnings": [*result.get("warnings", []), *warned]}
+        warned += [_said(entry.rows) for entry in reading.entries(row for row in plan["findings"] if row["severity"] == "warning")]
         return {**result, "changed": False, "plan": plan, "warnings": [*result.get("warnings", []), *warned]}
 
     def _facts(self, options: Mapping[str, Any], hosts: Sequence[str], task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """Return the facts of the hosts that were looked at, in this run or before it."""
         if options["facts_directory"]:
             return saved(pathlib.Path(options["facts_directory"]), hosts)
+        if not options["looked"]:
+            return {}
         # Those that --limit leaves out may have changed since a fact cache remembers them.
-        taking_part = {str(host) for host in task_vars.get("ansible_play_hosts_all", [])}
-        return gathered(task_vars["hostvars"], [host for host in hosts if host in taking_part]) if options["looked"] else {}
+        given = options["looked_hosts"]
+        taking_part = {str(host) for host in (task_vars.get("ansible_play_hosts_all", []) if given is None else given)}
+        facts = gathered(task_vars["hostvars"], [host for host in hosts if host in taking_part])
+        new = {host: renamed.names(rows) for host, rows in plain(options["renamed"]).items()}
+        return {host: renamed.facts(found, new.get(host, {})) for host, found in facts.items()}
 
     def _reader(self, task_vars: dict[str, Any]) -> Any:
         base = pathlib.Path(str(task_vars.get("inventory_dir") or self._loader.get_basedir()))

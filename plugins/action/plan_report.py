@@ -5,21 +5,19 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import re
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.railyard.sglang.plugins.action.plan import plain
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.keys import HIGHEST_PORT
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import report, text
+from ansible_collections.railyard.sglang.plugins.module_utils.report.keeping import keep, read
+from ansible_collections.railyard.sglang.plugins.plugin_utils.controller import ControllerAction
 
 # Firewalld makes names of chains from it (Zone.check_name: 17 characters).
 ZONE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,16}")
@@ -38,40 +36,6 @@ SPEC: dict[str, dict[str, Any]] = {
 }
 
 
-def write(path: pathlib.Path, content: str) -> None:
-    """Put a whole file in the place of another, or none."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix="." + path.name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(content)
-        pathlib.Path(name).chmod(0o644)
-        pathlib.Path(name).replace(path)
-    except BaseException:
-        pathlib.Path(name).unlink()
-        raise
-
-
-def read(path: pathlib.Path) -> str:
-    """Return the text of a file, an empty one where there is none; what is not UTF-8 in it is replaced."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-
-
-def keep(directory: pathlib.Path, files: Mapping[str, str], check_mode: bool) -> list[str]:
-    """Write the files of a directory that differ, none of them in check mode; return their names.
-
-    :raises OSError: one cannot be read or written.
-    """
-    changed = [name for name, content in files.items() if read(directory / name) != content]
-    if changed and not check_mode:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name in changed:
-            write(directory / name, files[name])
-    return changed
-
-
 def wrong_option(options: Mapping[str, Any]) -> str:
     """Return what is wrong with the options beyond their types, or an empty text."""
     wrong = [given for name in OUTSIDE for given in options[name] if not _is_network(given)]
@@ -86,18 +50,12 @@ def wrong_option(options: Mapping[str, Any]) -> str:
     return ""
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Touches nothing but files of the controller."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Write what differs, show the text and fail where findings are as bad as O(fail_on)."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _checked, options = self.validate_argument_spec(argument_spec=SPEC)
-        options = plain(options)
+        result, options = self.begin(tmp, task_vars, SPEC)
         if addresses.netaddr is None:
             return {**result, "failed": True, "msg": missing_required_lib("netaddr")}
         if wrong := wrong_option(options):

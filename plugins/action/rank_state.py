@@ -11,6 +11,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.railyard.sglang.plugins.module_utils.serving import ranks
+
 display = Display()
 # One module call waits this long on the host for a change, so a host is not polled over ssh.
 WAIT_SECONDS = 20
@@ -36,6 +38,7 @@ class ActionModule(ActionBase):
         deadline = int(arguments.get("deadline", 1800))
         known: list[str] = []
         before: list[int] = []
+        since: list[tuple[str, float]] = []
         started = time.monotonic()
         while True:
             left = deadline - (time.monotonic() - started)
@@ -51,12 +54,14 @@ class ActionModule(ActionBase):
                 if index >= len(known) or known[index] != row["state"]:
                     display.display(_line(row, seconds))
             known = [row["state"] for row in rows]
+            since = ranks.since(since, rows, seconds)
             before = before or [row["restarts"] for row in rows]
             looping = any(row["restarts"] - count >= CRASHES for row, count in zip(rows, before) if row["state"] != "ready")
             late = [row for row in rows if row["state"] != "ready"]
             if not late or self._task.check_mode:
                 return result
-            if looping or any(row["hopeless"] for row in late) or seconds >= deadline:
+            hopeless = looping or ranks.lasting(since, seconds) or any(row["hopeless"] for row in late)
+            if hopeless or seconds >= deadline:
                 return {"changed": False, "failed": True, "ranks": rows, "msg": self._verdict(late, seconds, result["log"])}
 
     def _verdict(self, late: list[dict[str, Any]], seconds: float, log: list[str]) -> str:

@@ -29,6 +29,15 @@ options:
       - Rules of the plan, which do not begin with C(preflight.), are left alone.
     type: dict
     default: {}
+  firewall_managed:
+    description: Whether a later stage opens the ports of the plan in the host's filter, so that closed ones are a note only.
+    type: bool
+    default: false
+  only:
+    description: Rules to report, where not all of them are asked for. Empty for all.
+    type: list
+    elements: str
+    default: []
   root:
     description:
       - Directory to read instead of the whole file system, for a captured tree.
@@ -107,6 +116,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.replay i
 ARGUMENTS = {
     "plan": {"type": "dict", "required": True},
     "waive": {"type": "dict", "default": {}},
+    "firewall_managed": {"type": "bool", "default": False},
+    "only": {"type": "list", "elements": "str", "default": []},
     "root": {"type": "path", "default": "/"},
     "show": {"type": "str", "choices": ["findings", "all", "none"], "default": "findings"},
     "report_directory": {"type": "str", "default": ""},
@@ -123,8 +134,9 @@ def main() -> None:
     if wrong:
         fix = "name a rule of docs/host-checks.md and why its violation is accepted"
         module.fail_json(msg=f"preflight_waive: {'; '.join(wrong)}. Fix: {fix}")
-    context = Context(plan, open_root(module.params["root"]), run)
-    rows = look.waive(look.rows(context), waivers)
+    context = Context(plan, open_root(module.params["root"]), run, opens=module.params["firewall_managed"])
+    asked = module.params["only"]
+    rows = [row for row in look.waive(look.rows(context), waivers) if not asked or row.rule in asked]
     errors = [row for row in rows if row.state == ERROR]
     name = plan.get("name", "this host")
     for text in look.warnings(rows):

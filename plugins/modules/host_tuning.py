@@ -159,16 +159,18 @@ notes:
 """
 
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning import apply
-from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.live import Runner
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.parameters import build
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.plan import Plan
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.tree import Tree
 from ansible_collections.railyard.sglang.plugins.module_utils.hosttuning.wanted import Wanted
+from ansible_collections.railyard.sglang.plugins.module_utils.onhost.commands import ADMINISTRATION, runner
+from ansible_collections.railyard.sglang.plugins.module_utils.onhost.refusing import refuse
+from ansible_collections.railyard.sglang.plugins.module_utils.onhost.selinux import labeller
 
 LIMIT = {
     "domain": {"type": "str", "required": True},
@@ -195,29 +197,8 @@ ARGUMENTS = {
     "traffic_class": {"type": "int", "default": -1},
     "allow_disruption": {"type": "bool", "default": False},
 }
-
-
-def runner(module: AnsibleModule) -> Runner:
-    """Return what runs a command, in English, wherever administrators' programs are."""
-
-    def run(argv: List[str]) -> Tuple[int, str, str]:
-        program = module.get_bin_path(argv[0], opt_dirs=["/sbin", "/usr/sbin", "/usr/local/sbin", "/opt/mellanox/ethtool/sbin"])
-        if program is None:
-            return 127, "", f"{argv[0]}: not found"
-        rc, out, err = module.run_command([program, *argv[1:]], environ_update={"LC_ALL": "C"})
-        return rc, out, err
-
-    return run
-
-
-def labeller(module: AnsibleModule) -> Any:
-    """Return what gives an unfinished file the SELinux context of its final place."""
-
-    def label(unfinished: str, final: str) -> None:
-        if module.selinux_enabled():
-            module.set_context_if_different(unfinished, module.selinux_default_context(final), False)
-
-    return label
+# Where MLNX_OFED puts its own build of ethtool.
+DIRECTORIES = (*ADMINISTRATION, "/opt/mellanox/ethtool/sbin")
 
 
 def differences(plan: Plan) -> List[Dict[str, str]]:
@@ -229,12 +210,6 @@ def differences(plan: Plan) -> List[Dict[str, str]]:
     ]
     before, after = apply.live_diff(plan)
     return found + ([{"before_header": "live", "after_header": "live", "before": before, "after": after}] if before or after else [])
-
-
-def refuse(module: AnsibleModule, faults: List[str]) -> None:
-    """Fail with everything that is wrong, when something is."""
-    if faults:
-        module.fail_json(msg="\n".join([*dict.fromkeys(faults), "Nothing was changed on this host."]))
 
 
 def ask(module: AnsibleModule, plan: Plan) -> None:
@@ -254,7 +229,7 @@ def main() -> None:
     os.umask(0o022)
     wanted, faults = build(module.params) if module.params["state"] == "present" else (Wanted(), [])
     refuse(module, faults)
-    tree, run, kernel = Tree("/", labeller(module)), runner(module), os.uname().release
+    tree, run, kernel = Tree("/", labeller(module)), runner(module, DIRECTORIES), os.uname().release
     try:
         plan = apply.prepare(tree, run, wanted, kernel)
         refuse(module, plan.faults)

@@ -25,6 +25,32 @@ options:
       - Hosts without such facts are planned from the inventory alone; what is then not known is in C(unknown) of their ranks.
     type: bool
     default: false
+  looked_hosts:
+    description:
+      - Hosts whose facts are of this run. By default those of the play; a play of a part of them names them all.
+    type: list
+    elements: str
+  renamed:
+    description:
+      - Host to rows with C(before), C(after), C(rdma_before) and C(rdma_after), as M(railyard.sglang.nic_names) returns them. The plan
+        is then that of the hosts as they will be, with the new names in their facts, and in their variables that name RDMA devices.
+        A warning says what is to be written into the inventory.
+    type: dict
+    default: {}
+  already_renamed:
+    description: The same for hosts that have their new names by now. Their facts have them, their variables may not.
+    type: dict
+    default: {}
+  names_only:
+    description:
+      - Whether the run does nothing but give interfaces their names. What that mends, or need not know, is a warning then - interfaces
+        without an address, ports that are missing. A run whose only tag is C(network) is such a run, too.
+    type: bool
+    default: false
+  names_dry:
+    description: Whether stage network only tells what it would do. With O(converge=true) a run with other stages is refused then.
+    type: bool
+    default: false
   preliminary:
     description: Whether a plan that is completed from facts follows. Then warnings are left to that one, where there are such facts.
     type: bool

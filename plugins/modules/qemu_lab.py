@@ -162,7 +162,7 @@ options:
     type: str
     default: ""
   apt_sources:
-    description: Files with the package sources of O(suite); empty for those of this machine.
+    description: Files with the package sources of O(suite). Empty, those of this machine; on Debian also for another release of it.
     type: list
     elements: path
     default: []

@@ -32,6 +32,12 @@ options:
     description: Seconds to wait for a change.
     type: int
     default: 0
+  counters:
+    description:
+      - The host's slice of the plan. When given, the counters of its data devices and interfaces are returned, for
+        M(railyard.sglang.serving_evidence) to be compared with.
+    type: dict
+    default: {}
   deadline:
     description: Seconds after which ranks that are not ready are a failure. Read by the action plugin.
     type: int
@@ -53,6 +59,10 @@ ranks:
   returned: always
   type: list
   elements: dict
+before:
+  description: Counters of the fabric and the management interface and of the RDMA ports.
+  returned: when O(counters) is given
+  type: dict
 log:
   description: Last journal lines of the ranks that are not ready.
   returned: always
@@ -67,11 +77,12 @@ from typing import Any, Dict, List
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
 from ansible_collections.railyard.sglang.plugins.module_utils.services import units
-from ansible_collections.railyard.sglang.plugins.module_utils.serving import http, ranks
+from ansible_collections.railyard.sglang.plugins.module_utils.serving import evidence, http, planned, ranks
 
-# /health of 0.5.8 generates a token and may take up to 20 s under load.
-HEALTH_SECONDS = 25
+# /health of 0.5.8 generates a token and says 503 after 20 s.
+HEALTH_SECONDS = 21
 PAUSE_SECONDS = 1.0
 
 
@@ -79,13 +90,17 @@ def observe(module: AnsibleModule, rank: Dict[str, Any]) -> ranks.Observed:
     """Look at one rank."""
     unit = units.show(module.run_command, rank["unit"])
     alive = unit.active in ("active", "reloading")
+    began = time.monotonic()
+    health = http.request(open_url, rank["health_url"], HEALTH_SECONDS) if alive else http.Answer(0, error="not asked")
+    waited = time.monotonic() - began
     return ranks.Observed(
         installed=os.path.exists(rank["python"]),
         load=unit.load,
         active=unit.active,
         restarts=unit.restarts,
-        health=http.request(open_url, rank["health_url"], HEALTH_SECONDS) if alive else http.Answer(0, error="not asked"),
+        health=health,
         registrations={name: http.request(open_url, url, 5) for name, url in ranks.registration_urls(rank).items()},
+        waited=waited,
     )
 
 
@@ -102,6 +117,7 @@ def main() -> None:
             "ranks": {"type": "list", "elements": "dict", "required": True},
             "known": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 0},
+            "counters": {"type": "dict", "default": {}},
             "deadline": {"type": "int", "default": 1800},
         },
         supports_check_mode=True,
@@ -118,7 +134,10 @@ def main() -> None:
     except units.UnitError as error:
         module.fail_json(msg=str(error))
     late = [rank for rank, row in zip(module.params["ranks"], rows) if row["state"] != ranks.READY]
-    module.exit_json(changed=False, ranks=rows, log=[line for rank in late for line in journal(module, rank["unit"])])
+    counters = module.params["counters"]
+    # Read last, when nothing is loaded any more.
+    told = {"before": evidence.snapshot(Root("/"), planned.wanted(counters))} if counters else {}
+    module.exit_json(changed=False, ranks=rows, **told, log=[line for rank in late for line in journal(module, rank["unit"])])
 
 
 if __name__ == "__main__":

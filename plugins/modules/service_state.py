@@ -31,6 +31,12 @@ options:
     type: list
     elements: str
     default: []
+  links:
+    description:
+      - Links of stacks with the trees that they shall point to, switched before the units are started and not at all where none is.
+      - Only links that a planned unit starts from belong here.
+    type: dict
+    default: {}
 author:
   - railyard.sglang contributors (@railyard)
 """
@@ -50,9 +56,22 @@ units:
   elements: str
 """
 
+import os
+from pathlib import Path
+from typing import Dict
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.railyard.sglang.plugins.module_utils.services import units
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import link_target, take_into_use
+
+
+def switch(links: Dict[str, str]) -> None:
+    """Have links point to their trees: what started from them has been stopped."""
+    for link, tree in links.items():
+        if link_target(Path(link)) != Path(tree):
+            take_into_use(Path(link), Path(tree))
 
 
 def main() -> None:
@@ -62,9 +81,11 @@ def main() -> None:
             "units": {"type": "list", "elements": "str", "required": True},
             "state": {"type": "str", "choices": ["started", "stopped"], "required": True},
             "stopped": {"type": "list", "elements": "str", "default": []},
+            "links": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
+    os.umask(0o022)
     wanted = module.params["state"]
     try:
         found = [units.show(module.run_command, name) for name in module.params["units"]]
@@ -75,8 +96,10 @@ def main() -> None:
             chosen = [unit for unit in found if unit.active not in ("inactive", "failed")]
         names = [unit.name for unit in chosen]
         if names and not module.check_mode:
+            if wanted == "started":
+                switch(module.params["links"])
             units.systemctl(module.run_command, "start" if wanted == "started" else "stop", *names)
-    except (units.UnitError, OSError) as error:
+    except (units.UnitError, StackError, OSError) as error:
         module.fail_json(msg=f"{', '.join(module.params['units'])}: {error}")
     module.exit_json(changed=bool(names), units=names)
 

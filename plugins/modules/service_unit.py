@@ -258,6 +258,12 @@ def apply(module: AnsibleModule, files: List[filesets.File], changes: List[files
         units.systemctl(module.run_command, "try-restart", name)
 
 
+def moves(params: Any) -> bool:
+    """Whether a link that the service starts from is yet to be switched."""
+    targets = {link: params["link_targets"].get(link) for link in params["links"]}
+    return any(target and os.path.realpath(link) != os.path.realpath(target) for link, target in targets.items())
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -281,7 +287,7 @@ def main() -> None:
         changes = filesets.differences(files, params["directories"])
         unit = units.show(module.run_command, params["name"])
         reading = {file.path for file in files if file.restart}
-        action, reason = units.decide(unit, identity, any(change.path in reading for change in changes))
+        action, reason = units.decide(unit, identity, any(change.path in reading for change in changes) or moves(params))
         result = {
             "needed": bool(changes) or not unit.enabled or unit.stale or lacks_user(params["user"]),
             "unit": unit.name,

@@ -50,7 +50,9 @@ options:
     type: str
     default: ""
   index:
-    description: One more package index for pip, for instance PyTorch's for CPUs. Pip's own configuration comes first.
+    description:
+      - One more package index for pip, for instance PyTorch's for CPUs. Pip's own configuration comes first.
+      - It may hold credentials; it reaches neither a log nor a command line.
     type: str
     default: ""
   parallel:
@@ -102,6 +104,7 @@ mib:
   sample: 560
 """
 
+import os
 import platform
 import re
 from pathlib import Path
@@ -121,7 +124,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "python_version": {"type": "str", "default": ""},
     "machine": {"type": "str", "default": ""},
     "glibc": {"type": "str", "default": ""},
-    "index": {"type": "str", "default": ""},
+    "index": {"type": "str", "default": "", "no_log": True},
     "parallel": {"type": "int", "default": 4},
     "verify": {"type": "bool", "default": False},
 }
@@ -145,6 +148,8 @@ def target_from(params: dict[str, Any], definition: Definition) -> Target:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    # Whoever installs may be another user, whatever this one's umask is.
+    os.umask(0o022)
     params = module.params
     directory = Path(params["path"])
     try:

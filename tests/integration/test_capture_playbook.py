@@ -17,6 +17,7 @@ from pathlib import Path
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.gather import gather
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.replay import open_root
 from ansible_collections.railyard.sglang.tests.unit.support import playbooks
+from ansible_collections.railyard.sglang.tests.unit.support.unpacking import unpack_into
 
 
 def run(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -46,7 +47,7 @@ def test_check_run_and_second_run(tmp_path: Path) -> None:
     assert recap(run(tmp_path, "--limit", "moa8")) == [("0", "0")]
     assert {path.name: path.read_bytes() for path in (tmp_path / "captures").iterdir()} == files
     with tarfile.open(fileobj=io.BytesIO(files["host-02.tar.gz"])) as archive:
-        archive.extractall(tmp_path / "tree", filter="data")
+        unpack_into(archive, tmp_path / "tree")
     facts = gather(open_root(str(tmp_path / "tree")))
     assert "127.0.0.1/8" in facts["interfaces"]["lo"]["addresses"]
     # Neither the inventory's name nor the machine's own.

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from labkit import Lab, Labs
+from nickit import GENERATIONS, NicLab, able_to_build
 from qemukit import QemuLab, able
 
 # Tests that need no cluster come first, then those on the large one, those on the small one, and those on virtual machines.
-ORDER = ("cluster", "pair", "machines")
+ORDER = ("cluster", "pair", "machines", "nics")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,6 +70,22 @@ def machines(labs: Labs, tmp_path_factory: pytest.TempPathFactory) -> QemuLab:
     lab = QemuLab("testmachines", tmp_path_factory.mktemp("testmachines"))
     labs.started(lab)
     return lab
+
+
+@pytest.fixture(scope="session", params=["bookworm", pytest.param("trixie", marks=pytest.mark.full)])
+def nics(labs: Labs, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> NicLab:
+    """Return one virtual machine of a generation, p0, whose interfaces get other names."""
+    able_to_build(GENERATIONS[request.param])
+    lab = NicLab(GENERATIONS[request.param], tmp_path_factory.mktemp("nics"))
+    labs.started(lab)
+    return lab
+
+
+@pytest.fixture
+def host(nics: NicLab) -> NicLab:
+    """Return that machine as it was installed."""
+    nics.fresh()
+    return nics
 
 
 @pytest.fixture(scope="session")

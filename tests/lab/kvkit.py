@@ -79,7 +79,10 @@ class Moved:
         """Who carried enough for all the bytes on both sides: rdma, tcp. What carried a part only is not in the list."""
         enough = {
             "rdma": min(sum(self.packets(*end).values()) for end in (("p0", "sent"), ("d0", "received"))) * PACKET,
-            "tcp": min(self.counted[host]["tcp"][way] for host, way in (("p0", "sent"), ("d0", "received"))) * SEGMENT,
+            # The receiver counts what it has put together of many segments as one; its interfaces count bytes.
+            "tcp": min(
+                self.counted["p0"]["tcp"]["sent"] * SEGMENT, sum(row["rx_bytes"] for row in self.counted["d0"]["devices"].values())
+            ),
         }
         return [name for name, most in enough.items() if most >= self.size]
 

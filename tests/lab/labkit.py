@@ -28,7 +28,9 @@ INVENTORY = "inventory/lab"
 CONTROLLER_ACTIONS = frozenset(
     {
         "railyard.sglang.host_compare",
+        "railyard.sglang.network_report",
         "railyard.sglang.plan",
+        "railyard.sglang.serving_report",
         "ansible.builtin.set_fact",
         "ansible.builtin.group_by",
         "ansible.builtin.debug",

@@ -28,6 +28,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.lab import qmp
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.requirements import QEMU_PROGRAMS
 
 HOSTS = ("p0", "d0")
+# A machine that is reset sends no word to those who are connected.
+ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=6")
 INTERFACES = {
     "p0": ["enp12s0", "enp27s0", "enp59s0", "enp76s0", "enp108s0f1", "enp141s0f1", "enp172s0f1", "enp204s0f1"],
     "d0": ["enp27s0", "enp44s0", "enp75s0", "enp93s0", "enp155s0", "enp171s0", "enp188s0", "enp219s0"],
@@ -53,7 +55,7 @@ class QemuLab(Lab):
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of a command on this lab."""
-        return super().environment(RAILYARD_LAB_BACKEND="qemu", **more)
+        return super().environment(**{"RAILYARD_LAB_BACKEND": "qemu", **more})
 
     def up(self) -> None:
         """Start the hosts; the image may have to be built."""
@@ -111,7 +113,7 @@ class QemuLab(Lab):
     def question(self, host: str, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a command on a host that may not answer."""
         wrapper = str(ROOT / "roles/lab/files/lab-ssh.sh")
-        return self.command(wrapper, "-F", str(self.state_directory / "ssh_config"), "-o", "ConnectTimeout=5", host, *argv)
+        return self.command(wrapper, "-F", str(self.state_directory / "ssh_config"), "-o", "ConnectTimeout=5", *ALIVE, host, *argv)
 
     def answer(self, host: str, *argv: str) -> str:
         """Run a command on a host and return its output; fail the test when it fails."""

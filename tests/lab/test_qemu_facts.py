@@ -21,6 +21,7 @@ from qemukit import HOSTS, INTERFACES, QemuLab
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.gather import gather
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.replay import open_root
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.selection import Options, select
+from ansible_collections.railyard.sglang.tests.unit.support.unpacking import unpack_into
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
 
@@ -213,7 +214,7 @@ def test_a_capture_of_the_host_gives_the_same_choice_elsewhere(host: str, copied
     copied.play(*options, playbook="playbooks/capture.yml", variables={}).succeeded()
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path / "tree", filter="data")
+        unpack_into(packed, tmp_path / "tree")
     replayed = gather(open_root(str(tmp_path / "tree")))
     live = facts(copied, host)
     chosen = select(replayed, Options())

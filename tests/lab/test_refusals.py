@@ -112,7 +112,7 @@ def test_limit_that_matches_no_host(nowhere: Lab) -> None:
 
 
 def test_hosts_that_do_not_answer_are_named(nowhere: Lab) -> None:
-    run = nowhere.play(seconds=120)
+    run = nowhere.play(seconds=240)
     assert run.refused()
     assert set(run.failures) == {"p0", "p1", "d0", "d1", "r0"}
     assert all("lab is not up" in text for text in run.failures.values()), run.failures

@@ -10,6 +10,11 @@ import pytest
 from ansible_collections.railyard.sglang.tests.unit.support import playbooks
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell the marker to ansible-test, too, which reads no pyproject.toml."""
+    config.addinivalue_line("markers", "full: long matrices, only in make test-full")
+
+
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> playbooks.Rendered:
     """All services of tests/unit/golden/inventory.yml, rendered once per worker."""

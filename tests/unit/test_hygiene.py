@@ -15,10 +15,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The lines are looked at one by one; a number of four parts behind "==" is a package's version.
+# The lines are looked at one by one; a number of four parts behind "==", or in the name of an archive, is a package's version.
 FORBIDDEN = {
     "private IPv4 address": re.compile(
-        r"(?<![\d.=])(?:10\.\d{1,3}\.\d{1,3}\.\d{1,3}|172\.(?:1[6-9]|2\d|3[01])\.\d{1,3}\.\d{1,3}|192\.168\.\d{1,3}\.\d{1,3})(?![\d.]*\d)"
+        r"(?<![\d.=])(?:10\.\d{1,3}\.\d{1,3}\.\d{1,3}|172\.(?:1[6-9]|2\d|3[01])\.\d{1,3}\.\d{1,3}|192\.168\.\d{1,3}\.\d{1,3})(?![\d.]*\d|-archive\.)"
     ),
     "private IPv6 address": re.compile(r"(?<![\w:])f[cd][0-9a-f]{2}:(?:[0-9a-f]{1,4}:|:)+[0-9a-f]*", re.I),
     "registry host": re.compile(

@@ -29,6 +29,22 @@ def list_tags(playbook: str, collections: Path, cwd: Path) -> set[str]:
     return {tag for line in listed for tag in line.split(", ") if tag} - {"always", "never"}
 
 
+def list_tasks(playbook: str, collections: Path, cwd: Path, *words: str) -> list[tuple[str, str]]:
+    """Return play and task of what `ansible-playbook --list-tasks` prints, without tasks that run whatever the tags are."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" and not name.startswith("ANSIBLE_")}
+    env["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
+    command = ["ansible-playbook", "-i", "localhost,", playbook, "--list-tasks", *words]
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found, play = [], ""
+    for line in done.stdout.splitlines():
+        if title := re.match(r"  play #\d+ \(.*\): (.*?)\tTAGS: ", line):
+            play = title.group(1)
+        elif (task := re.match(r"      (.*?)\tTAGS: \[(.*)\]", line)) and "always" not in task.group(2).split(", "):
+            found.append((play, task.group(1)))
+    return found
+
+
 def readme_tags(text: str) -> list[str]:
     """Return the first column of the README's table between its two markers, in order."""
     table = re.search(r"<!-- tags:begin -->.*?^\|[-| :]+\|$(.*)<!-- tags:end -->", text, re.S | re.M)
@@ -48,6 +64,16 @@ def link_collections(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("playbook", ["site.yml", "railyard.sglang.site"])
 def test_site_has_the_stage_tags(playbook: str, collections: Path) -> None:
     assert list_tags(playbook, collections, ROOT) == set(STAGES)
+
+
+@pytest.mark.parametrize("playbook", ["site.yml", "railyard.sglang.network"])
+def test_the_network_stage_alone(playbook: str, collections: Path) -> None:
+    tasks = list_tasks(playbook, collections, ROOT, "--tags", "network")
+    assert tasks[0] == ("Hosts", "Refuse a run without a plan")
+    assert {play for play, _task in tasks[1:]} == {"Network", "Network, host by host", "Network, firewall", "Network, in check mode"}
+    (look, change, keep) = (f"railyard.sglang.network : {name}" for name in ("Look what would change", "Give the names", "Keep the names"))
+    places = [tasks.index(row) for row in (("Network", look), ("Network, host by host", change), ("Network, host by host", keep))]
+    assert places == sorted(places)
 
 
 def test_readme_names_the_same_tags() -> None:

@@ -40,12 +40,13 @@ class Context:
     :ivar plan: the host's slice of the plan.
     :ivar root: where files are read.
     :ivar run: runs a command of the host.
+    :ivar opens: whether a later stage opens the ports of the plan in the host's filter.
     :ivar ranks: the ranks of the host; C(gpu_ranks) are those on GPUs.
     :ivar rdma: the part of the slice about RDMA, empty where the cluster uses none.
     """
 
-    def __init__(self, plan: Dict[str, Any], root: Root, run: Runner):
-        self.plan, self.root, self.run = plan, root, run
+    def __init__(self, plan: Dict[str, Any], root: Root, run: Runner, *, opens: bool = False):
+        self.plan, self.root, self.run, self.opens = plan, root, run, opens
         self.ranks: List[Dict[str, Any]] = list(plan.get("ranks") or [])
         self.gpu_ranks = [rank for rank in self.ranks if rank.get("device", "cpu") != "cpu"]
         self.rdma: Dict[str, Any] = (plan.get("rdma") or {}) if self.ranks else {}

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Dict, Iterable, List, Mapping
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.checks import (
+    firewall,
     gpulog,
     gpus,
     links,
@@ -35,7 +36,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows imp
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rules import RULES
 from ansible_collections.railyard.sglang.plugins.module_utils.report import tables
 
-SUBJECTS = (system, network, proxies, surroundings, packages, gpus, gpulog, rdma, links, registration)
+SUBJECTS = (system, network, firewall, proxies, surroundings, packages, gpus, gpulog, rdma, links, registration)
 PREFIX = "preflight."
 LEAST_REASON = 10
 WIDTH = 60

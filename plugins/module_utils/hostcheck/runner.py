@@ -42,12 +42,14 @@ def _outputs(process: subprocess.Popen, until: float) -> Optional[Tuple[str, str
     return out, err
 
 
-def run(words: List[str], seconds: float = SECONDS) -> Answer:
+def run(words: List[str], seconds: float = SECONDS, locale: str = "C") -> Answer:
     """Return exit status, the end of output and of errors; 127 where there is no such program, 124 where it gave no answer in time.
 
     A process that cannot even be killed, as one that waits inside a driver, is left behind and not waited for.
+
+    :param locale: language and character set of the command.
     """
-    environment = {**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
+    environment = {**os.environ, "LC_ALL": locale, "SYSTEMD_COLORS": "0"}
     try:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True

@@ -54,7 +54,7 @@ SIGNATURES: Dict[str, Signature] = dict(
                    "stage stack imports what it installs, each module in a process of its own"),
         _signature("D23", "D", "an installation replaced NCCL or cuDNN", "", "stage stack compares what is installed with its lock"),
         _signature("D26", "F", "compile_deep_gemm: CUDA out of memory, for lack of --tp", "argument.typed",
-                   "the plan writes tp; this version does not run compile_deep_gemm"),
+                   "the plan writes tp, and stage deepgemm compiles with the arguments of serving"),
         _signature("D27", "F", "NVSHMEM: No devices selected, not enumerated as an mlx5 device", "deepep.hca-prefix environment.dangerous"),
         _signature("D28", "F", "cannot allocate mlx5dv_devx_uar, GPU cannot map UAR of device", "deepep.hosts"),
         _signature("D29", "F", "assert num_max_dispatch_tokens_per_rank", "deepep.dispatch-tokens"),

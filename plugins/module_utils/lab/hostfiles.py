@@ -23,7 +23,7 @@ def interface_mac(address: str) -> str:
     return "02:00:" + ":".join(f"{byte:02x}" for byte in IPv4Address(address).packed)
 
 
-def connection_profile(interface: str, address: str, network: str, mtu: int = 0) -> str:
+def connection_profile(interface: str, address: str, network: str, mtu: int = 0, uuid: str = "") -> str:
     """Return a NetworkManager keyfile: a fixed address, and no route beyond the network.
 
     Args:
@@ -32,10 +32,12 @@ def connection_profile(interface: str, address: str, network: str, mtu: int = 0)
         network: that address's network.
         mtu: its MTU where that is not the usual one. Such an interface carries RDMA, and its link-local address is then made
             of its hardware address, as the kernel does for the RDMA device's first GID: they are one.
+        uuid: identifies it; without one NetworkManager takes what it makes of the file's name.
     """
+    identity = f"uuid={uuid}\n" if uuid else ""
     fabric = f"addr-gen-mode=eui64\n\n[ethernet]\nmtu={mtu}\n" if mtu else ""
     return (
-        f"[connection]\nid={interface}\ntype=ethernet\ninterface-name={interface}\n\n"
+        f"[connection]\nid={interface}\n{identity}type=ethernet\ninterface-name={interface}\n\n"
         f"[ipv4]\nmethod=manual\naddress1={address}/{IPv4Network(network).prefixlen}\nnever-default=true\n\n"
         f"[ipv6]\nmethod=link-local\n{fabric}"
     )

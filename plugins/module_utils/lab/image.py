@@ -94,6 +94,10 @@ REMOVED = (
 BUILD_DISK_MB = 1200
 
 
+#: Releases of Debian whose package sources differ in their code names only: one of them is built with the sources of another.
+DEBIAN_RELEASES = ("bullseye", "bookworm", "trixie", "forky")
+
+
 @dataclass(frozen=True)
 class Distribution:
     """What os-release says: the identifier and the code name of the release."""
@@ -165,6 +169,21 @@ def select_sources(files: Sequence[tuple[str, str]], suite: str) -> str:
     return "\n\n".join(chosen) + "\n" if chosen else ""
 
 
+def sources_of_another_release(sources: str, codename: str, suite: str) -> str:
+    """Return package sources of a release of Debian as those of another one.
+
+    Args:
+        sources: what select_sources has returned.
+        codename: the release that they are of.
+        suite: the release that they are to be of.
+
+    Both must be known ones; otherwise the text is empty, since nobody else promises to keep two releases side by side.
+    """
+    if codename not in DEBIAN_RELEASES or suite not in DEBIAN_RELEASES:
+        return ""
+    return re.sub(r"^Suites: .*$", lambda match: match[0].replace(codename, suite), sources, flags=re.MULTILINE)
+
+
 def read_source_files(paths: Sequence[Path]) -> list[tuple[str, str]]:
     """Read package source files; those that are not there are skipped."""
     return [(path.name, path.read_text(encoding="utf-8", errors="replace")) for path in paths if path.is_file()]
@@ -217,7 +236,8 @@ def make_recipe(extra_packages: Sequence[str], suite: str = "", source_paths: Se
     Args:
         extra_packages: packages besides those of this collection.
         suite: code name of the release; empty: that of this machine.
-        source_paths: files with package sources; empty: those of this machine.
+        source_paths: files with package sources; empty: those of this machine, and where it has none for another release of Debian, its
+            own release's with the code name replaced.
         root: where this machine's files are.
 
     Raises:
@@ -226,7 +246,10 @@ def make_recipe(extra_packages: Sequence[str], suite: str = "", source_paths: Se
     release = parse_os_release((root / "etc/os-release").read_text(encoding="utf-8"))
     suite = suite or release.codename
     paths = list(source_paths) or machine_source_paths(root)
-    sources = select_sources(read_source_files(paths), suite) if suite else ""
+    files = read_source_files(paths)
+    sources = select_sources(files, suite) if suite else ""
+    if not sources and not source_paths:
+        sources = sources_of_another_release(select_sources(files, release.codename), release.codename, suite)
     if not sources:
         looked = ", ".join(str(path) for path in paths)
         raise LabError(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Sequence
 
 from ansible_collections.railyard.sglang.plugins.module_utils.lab.hostfiles import connection_profile, hosts_file
@@ -39,9 +40,15 @@ def rail_names(record: Record) -> str:
     return "".join(f"{card.address} {host.name}-rail{card.rail}\n" for host in record.hosts for card in cards(host, record.fabric_network))
 
 
+def profile_uuid(interface: str, address: str) -> str:
+    """Return what identifies the profile of an interface, the same each time; as every profile that was not written by hand has it."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"railyard-lab:{interface}:{address}"))
+
+
 def own_files(record: Record, host: HostRecord, public_key: str, host_key: str) -> dict[str, tuple[str, int]]:
     """Return the files that make a copy of the image this host: path below its root, text and mode."""
-    management = connection_profile(MANAGEMENT_INTERFACE, host.management_address, record.management_network)
+    identity = profile_uuid(MANAGEMENT_INTERFACE, host.management_address)
+    management = connection_profile(MANAGEMENT_INTERFACE, host.management_address, record.management_network, uuid=identity)
     files = {
         "etc/hostname": (f"{host.name}\n", 0o644),
         "etc/hosts": (hosts_file(record, host) + rail_names(record), 0o644),
@@ -51,7 +58,8 @@ def own_files(record: Record, host: HostRecord, public_key: str, host_key: str) 
         "etc/ssh/ssh_host_ed25519_key": (host_key, 0o600),
     }
     for card in cards(host, record.fabric_network):
-        profile = connection_profile(card.interface, card.address, card.network, RAIL_MTU)
+        identity = profile_uuid(card.interface, card.address)
+        profile = connection_profile(card.interface, card.address, card.network, RAIL_MTU, identity)
         files[f"{_PROFILES}/{card.interface}.nmconnection"] = (profile, 0o600)
     devices = soft_roce(host, record.fabric_network)
     if devices:

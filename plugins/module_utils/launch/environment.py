@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import mooncake
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, files, hosts, looked, refusals
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, cacheplaces, files, hosts, looked, refusals
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.arguments import Given
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
@@ -83,6 +83,7 @@ def engine(
     if mooncake and parsed is not None and parsed.version == 6:
         derived["MC_USE_IPV6"] = ("1", "Mooncake listens on IPv4 unless it is told")
     derived |= stack.environment
+    derived |= cacheplaces.environment(instance, rank, stack)
     derived |= _rdma(instance, cluster.hosts[host], cluster, stack, told)
     if FORCED in derived and looked.wanted(cluster.variables, stack):
         del derived[FORCED]

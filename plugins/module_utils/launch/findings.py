@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,10 +68,12 @@ class Findings:
     """Collects findings so that an operator sees all of them at once, not the first.
 
     :param waived: rule to the operator's reason for accepting its violation.
+    :param lenient: rules whose violation does not stop this run; it is a warning.
     """
 
-    def __init__(self, waived: Mapping[str, str] | None = None) -> None:
+    def __init__(self, waived: Mapping[str, str] | None = None, lenient: Collection[str] = ()) -> None:
         self.waived = dict(waived or {})
+        self.lenient = frozenset(lenient)
         self._found: dict[Finding, None] = {}
 
     def add(
@@ -82,6 +84,8 @@ class Findings:
         :param severity: another one than the rule's own.
         """
         finding = Finding(rule, variable, text, fix, host, severity or RULES[rule].severity, place=place)
+        if rule in self.lenient and finding.severity == ERROR:
+            finding = replace(finding, severity=WARNING)
         if rule in self.waived:
             finding = replace(finding, severity=WAIVED, text=f"{text} (waived: {self.waived[rule]})")
         self._found[finding] = None

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import WARNING, Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.instance import Instance
 
@@ -58,8 +58,11 @@ def management(cluster: Cluster, host: str) -> str:
     return str(cluster.hosts[host]["sglang_management_address"] or cluster.hosts[host]["ansible_host"])
 
 
-def check(instances: list[Instance], routers: list[str], cluster: Cluster, findings: Findings) -> None:
-    """Report addresses that are missing, wrong, in another network or used twice."""
+def check(instances: list[Instance], routers: list[str], cluster: Cluster, findings: Findings, *, rdma: bool = False) -> None:
+    """Report addresses that are missing, wrong, in another network or used twice.
+
+    :param rdma: whether the cluster uses RDMA. A run then looks at the hosts, and finds their interfaces.
+    """
     text = cluster.variables["sglang_fabric_network"]
     network = addresses.network(text) if text else None
     if text and network is None:
@@ -84,12 +87,7 @@ def check(instances: list[Instance], routers: list[str], cluster: Cluster, findi
     for instance in instances:
         for host in instance.hosts if instance.nodes > 1 else ():
             if not cluster.hosts[host]["sglang_fabric_interface"]:
-                findings.add(
-                    "address.interface", "sglang_fabric_interface",
-                    f"is not set, and instance {instance.name} spans {instance.nodes} hosts",
-                    "name the interface that carries sglang_fabric_address: without it Gloo takes the one that the host name resolves to",
-                    host,
-                )
+                _no_interface(instance, host, cluster, findings, rdma)
     for host in routers:
         given = management(cluster, host)
         if addresses.parse(given) is None:
@@ -97,6 +95,18 @@ def check(instances: list[Instance], routers: list[str], cluster: Cluster, findi
                 "address.management", "sglang_management_address", f"is not set, and ansible_host {given!r} is not an address",
                 "set it to the address that clients reach the router by", host,
             )
+
+
+def _no_interface(instance: Instance, host: str, cluster: Cluster, findings: Findings, rdma: bool) -> None:
+    seen = host in cluster.looks
+    nowhere = f", and no interface of the host has {fabric(cluster, host)}" if seen else ""
+    later = "a run finds it on the host, for a plan without one " if rdma and not seen else ""
+    findings.add(
+        "address.interface", "sglang_fabric_interface",
+        f"is not set, and instance {instance.name} spans {instance.nodes} hosts{nowhere}",
+        f"{later}name the interface that carries sglang_fabric_address: without it Gloo takes the one that the host name resolves to",
+        host, severity=WARNING if later else "",
+    )
 
 
 def _check_fabric(host: str, cluster: Cluster, findings: Findings) -> None:

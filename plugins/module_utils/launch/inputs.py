@@ -20,6 +20,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.keys import
     ADDRESSES,
     CLUSTER,
     GPU,
+    HIGHEST_PORT,
     HOST,
     INSTANCE,
     MODEL,
@@ -147,6 +148,7 @@ def clusters(groups: Mapping[str, list[str]], hostvars: Mapping[str, Mapping[str
     return found
 
 
+SSH_PORT = 22
 # A device by name, one of its ports, or a PCI function.
 DEVICE = re.compile(r"(?P<name>[^\s,:=^]+)(:[0-9]{1,3})?|([0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
 
@@ -174,12 +176,19 @@ def _check_devices(row: dict[str, Any], findings: Findings, host: str) -> None:
             )
 
 
+def _ssh_port(given: Any) -> int:
+    """Return the port by which the controller reaches a host; what is no port is Ansible's to complain about."""
+    text = str(given)
+    return int(text) if text.isdecimal() and 1 <= int(text) <= HIGHEST_PORT else SSH_PORT
+
+
 def _host(host: str, hostvars: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
     row = read_map(_finite({name: hostvars.get(name) for name in HOST}, findings, host), HOST, "", findings, host)
     row["sglang_gpu"] = read_map(row["sglang_gpu"], GPU, "sglang_gpu", findings, host)
     _check_devices(row, findings, host)
     row |= _devices(row["sglang_rdma_devices"])
     row["ansible_host"] = str(hostvars.get("ansible_host") or host)
+    row["ansible_port"] = _ssh_port(hostvars.get("ansible_port"))
     return row | {name: addresses.canonical(row[name]) for name in ADDRESSES}
 
 

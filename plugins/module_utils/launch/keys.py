@@ -68,6 +68,9 @@ CLUSTER = {
     "sglang_rdma": Key(bool, None),
     "sglang_rdma_cross_rail": Key(bool, None),
     "sglang_rdma_traffic_class": Key(int, -1, minimum=0, maximum=HIGHEST_TRAFFIC_CLASS),
+    # How the role cuda gets nvcc to hosts that lack it.
+    "sglang_cuda_install": Key(str, "no", ("no", "packages", "archives")),
+    "sglang_deepep_gdrcopy": Key(bool, False),
     "sglang_waive": Key(dict, {}),
 }
 MODEL = {
@@ -135,6 +138,7 @@ HOST = {
     "sglang_kv_address": Key(str, ""),
     "sglang_dist_init_address": Key(str, ""),
     "sglang_gpu": Key(dict, {}),
+    "sglang_cuda_home": Key(str, "", pattern=INSIDE + r"/[A-Za-z0-9._/-]+"),
     "sglang_rdma_devices": Key(list, []),
     "sglang_rdma_device_map": Key(dict, {}),
     "sglang_rail_addresses": Key(dict, {}),

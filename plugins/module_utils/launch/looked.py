@@ -97,6 +97,7 @@ def _look(host: str, row: Mapping[str, Any], facts: Any, stack: EngineStack, fin
         context = consumers.Context(device=stack.device, nodes=2, deepep=True)
         consumers.derive(facts, selection, context)
         registration.judge(facts, "mooncake", stack.device)
+        _carrier(facts, row["sglang_fabric_address"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # Facts of the run have the right form; those of a file or a fact cache may have been written by anybody.
         findings.add(
@@ -118,6 +119,20 @@ def _address(addresses: Collection[str], wanted: str) -> str:
     return str(inside[0]) if inside else ""
 
 
+def _carrier(facts: Mapping[str, Any], given: str) -> str:
+    """Return the interface that has an address, empty where none or more than one has."""
+    try:
+        wanted = ipaddress.ip_address(given)
+    except ValueError:
+        return ""
+    interfaces = facts.get("interfaces") or {}
+    found = [
+        name for name, row in interfaces.items()
+        if any(ipaddress.ip_interface(text.partition("%")[0]).ip == wanted for text in row["addresses"])
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
 def _completed(row: dict[str, Any], look: Look) -> dict[str, Any]:
     """Return the variables of a host with what the facts add to them."""
     rails = look.selection["rails"]
@@ -131,6 +146,7 @@ def _completed(row: dict[str, Any], look: Look) -> dict[str, Any]:
         # Rail by rail, which is the order of the GPUs where both are one to one.
         "sglang_rdma_devices": list(dict.fromkeys(rail["device"] for rail in rails)) or row["sglang_rdma_devices"],
         "sglang_rail_addresses": row["sglang_rail_addresses"] or addresses,
+        "sglang_fabric_interface": row["sglang_fabric_interface"] or _carrier(look.facts, row["sglang_fabric_address"]),
     }
 
 

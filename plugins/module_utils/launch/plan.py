@@ -9,7 +9,7 @@ import hashlib
 import json
 import pathlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,9 +20,13 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import (
     environment,
     files,
     flags,
+    hostflows,
     hosts,
     inputs,
+    kernelcache,
+    kernels,
     looked,
+    model,
     ports,
     router,
     stacks,
@@ -67,7 +71,7 @@ class _Planner:
         self.cluster = cluster = looked.complete(cluster, self.engine, facts, findings)
         self.instances = topology.instances(cluster, findings)
         self.routers = topology.routers(cluster, findings)
-        hosts.check(self.instances, self.routers, cluster, findings)
+        hosts.check(self.instances, self.routers, cluster, findings, rdma=looked.wanted(cluster.variables, self.engine))
         findings.stop()
         self.ranks: list[Rank] = []
         self.told: dict[str, list[looked.Told]] = defaultdict(list)
@@ -147,6 +151,8 @@ class _Planner:
             "fabric_interface": self.cluster.hosts[host]["sglang_fabric_interface"],
             "stacks": sorted({part["stack"] for part in parts}),
             "rdma": self._rdma(host) if ranks else None,
+            "cuda": kernels.cuda_part(self.cluster, host, self.engine) if ranks else None,
+            "deepep": kernels.deepep_part(self.cluster, self.engine, ranks),
             "root": self.cluster.variables["sglang_root"],
             "store_stacks": sorted({self.engine.name, self.router_stack.name}),
             "model": self._model() if ranks else None,
@@ -174,9 +180,11 @@ class _Planner:
         routers_on: dict[str, list[dict[str, Any]]] = {row["host"]: [row] for row in routers}
         names = dict.fromkeys([*on_host, *self.routers])
         rows = {host: self._host(host, on_host.get(host, []), routers_on.get(host, [])) for host in names}
-        contract.check(
-            contract.Contract(self.cluster, self.engine, maker.table, self.instances, self.ranks, routers, self.read), self.findings,
-        )
+        planned = contract.Contract(self.cluster, self.engine, maker.table, self.instances, self.ranks, routers, self.read)
+        contract.check(planned, self.findings)
+        known = model.load(planned)
+        for rank, row in zip(self.ranks, (row for instance in built for row in instance["ranks"])):
+            row["caches"] = kernelcache.caches(planned, rank, known)
         part = {
             "cluster": {
                 "name": self.name,
@@ -192,7 +200,15 @@ class _Planner:
         }
         if self.findings:
             raise PlanError(self.findings.all(), part)
+        self._firewall(part)
         return part
+
+    def _firewall(self, part: Mapping[str, Any]) -> None:
+        """Give each host the flows that must reach it, which take a plan without faults."""
+        given = {host: hosts.management(self.cluster, host) for host in part["hosts"]}
+        reached = {host: address if addresses.parse(address) is not None else "" for host, address in given.items()}
+        ssh = {host: self.cluster.hosts[host]["ansible_port"] for host in part["hosts"]}
+        hostflows.add(part, reached, ssh, self.cluster.variables["sglang_fabric_network"])
 
 
 def _add(plan: dict[str, Any], part: Mapping[str, Any]) -> None:
@@ -204,7 +220,7 @@ def _add(plan: dict[str, Any], part: Mapping[str, Any]) -> None:
 
 def build(
     groups: Mapping[str, list[str]], hostvars: Mapping[str, Mapping[str, Any]], read: Callable[[str], bytes] = _read,
-    facts: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None, lenient: Collection[str] = (),
 ) -> dict[str, Any]:
     """Compute the plan of an inventory, which may hold several clusters (hosts with different C(sglang_cluster)).
 
@@ -212,6 +228,7 @@ def build(
     :param hostvars: host name to its variables.
     :param read: returns the bytes of a file on the controller.
     :param facts: what C(rdma_facts) found on the hosts that were looked at, by host.
+    :param lenient: rules whose violation is a warning in this run.
     :raises PlanError: with every rule that the inventory violates.
     """
     plan: dict[str, Any] = {"schema": SCHEMA, "clusters": [], "instances": [], "routers": [], "hosts": {}, "findings": []}
@@ -221,7 +238,7 @@ def build(
     known = {host for own in members.values() for host in own}
     owners = uniqueness.Owners()
     for name, own in members.items():
-        findings = Findings(waivers.read(hostvars[own[0]].get("sglang_waive")))
+        findings = Findings(waivers.read(hostvars[own[0]].get("sglang_waive")), lenient)
         try:
             waivers.check(hostvars[own[0]].get("sglang_waive"), findings)
             cluster = inputs.read(own, groups, hostvars, findings)

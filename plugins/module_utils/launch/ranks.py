@@ -17,6 +17,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import (
     files,
     flags,
     hosts,
+    kernels,
     looked,
     parallel,
     ports,
@@ -105,10 +106,13 @@ class Ranks:
         return resolved, reasons | {dest: f"written in {row.variable}" for dest, row in given.items()}, given
 
     def _environment(
-        self, instance: Instance, rank: int, folder: files.Folder, given: dict[str, Given], told: looked.Told | None,
+        self, instance: Instance, rank: int, folder: files.Folder, given: dict[str, Given], told: looked.Told | None, *, deepep: bool,
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Return values and reasons by name."""
-        values: dict[str, tuple[str | None, str]] = {**environment.engine(instance, rank, self.stack, self.cluster, told)}
+        values: dict[str, tuple[str | None, str]] = {
+            **environment.engine(instance, rank, self.stack, self.cluster, told),
+            **kernels.environment(self.cluster, instance.hosts[rank], self.stack, deepep),
+        }
         for name, row in given.items():
             resolved = folder.resolve(row.value, f"environment {name} of {instance.name}", self.findings)
             values[name] = (None if resolved is None else str(resolved), f"written in {row.variable}")
@@ -124,10 +128,12 @@ class Ranks:
         env_given = environment.operator(self._layers("env", instance, host), self.findings)
         told = self._told(instance, host, env_given)
         values, reasons, given = self._arguments(instance, rank, folder, told)
-        env, env_reasons = self._environment(instance, rank, folder, env_given, told)
+        deepep = kernels.exchanged(self.stack, values)
+        env, env_reasons = self._environment(instance, rank, folder, env_given, told, deepep=deepep)
         line, in_file = arguments.split(self.table, values, self.stack.argument_file)
         options = {dest: "--" + self.table.options[dest].name for dest in values}
         named = {options[dest] for dest in given} | set(env_given)
+        built = kernels.path(self.cluster, self.stack) if deepep else ""
         config = ["--config", f"{directory}/arguments.yaml"] if self.stack.argument_file else []
         row = {
             "instance": instance.name,
@@ -142,6 +148,8 @@ class Ranks:
             "device": self.stack.device,
             "python": f"{self.root}/{self.stack.name}/bin/python",
             "stack_link": f"{self.root}/{self.stack.name}",
+            "deepep": deepep,
+            "links": [f"{self.root}/{self.stack.name}", *([built] if built else [])],
             "directory": directory,
             "argument_file": f"{directory}/arguments.yaml",
             "environment_file": f"{directory}/environment",

@@ -25,6 +25,8 @@ class EngineStack:
     :ivar backends: KV transfer backends of this version on this device, the usual one first.
     :ivar installable: whether this version of the collection installs it; the others can be planned only.
     :ivar mooncake: version of Mooncake that comes with the stack, empty where it is not known.
+    :ivar cuda: version of the toolkit that its compilers at run time are of, empty where it needs none.
+    :ivar deepep: how DeepEP gets to it: V(source) is built by the stage deepep, V(wheel) is one of its packages; empty: not at all.
     :ivar unverified: what could not be tried without the hardware, for the plan to say.
     """
 
@@ -38,6 +40,8 @@ class EngineStack:
     installable: bool = False
     unverified: str = ""
     mooncake: str = ""
+    cuda: str = ""
+    deepep: str = ""
 
     @property
     def nixl_devices(self) -> bool:
@@ -88,17 +92,26 @@ ENGINES = {
             mooncake="0.3.13.post1",
         ),
         # The official image of 0.5.8.
-        EngineStack("sglang-0.5.8-cu12", "sglang-0.5.8", "0.5.8", "cuda", unverified=NO_GPU, mooncake="0.3.8.post1"),
-        EngineStack("sglang-0.5.8-cu13", "sglang-0.5.8", "0.5.8", "cuda", unverified=NO_GPU),
+        EngineStack(
+            "sglang-0.5.8-cu12", "sglang-0.5.8", "0.5.8", "cuda", unverified=NO_GPU, mooncake="0.3.8.post1", installable=True,
+            cuda="12.9", deepep="source",
+        ),
+        # The same with a Mooncake whose wheel imports on RHEL 8 and 9.
+        EngineStack(
+            "sglang-0.5.8-cu12-el9", "sglang-0.5.8", "0.5.8", "cuda", unverified=NO_GPU, mooncake="0.3.13.post1", installable=True,
+            cuda="12.9", deepep="source",
+        ),
+        EngineStack("sglang-0.5.8-cu13", "sglang-0.5.8", "0.5.8", "cuda", unverified=NO_GPU, cuda="13.0", deepep="source"),
         EngineStack("sglang-0.5.8-rocm", "sglang-0.5.8", "0.5.8", "rocm", unverified=NO_GPU),
         EngineStack("sglang-0.5.8-ascend", "sglang-0.5.8", "0.5.8", "npu", {"device": "npu"}, backends=("ascend",), unverified=NO_GPU),
         EngineStack(
             "sglang-0.5.23-cpu", "sglang-0.5.23", "0.5.23", "cpu",
             {**CPU_ARGUMENTS, "disaggregation_decode_retraction_backup": "cpu_tensor"}, CPU_ENVIRONMENT,
-            backends=BACKENDS_0_5_23,
+            backends=BACKENDS_0_5_23, installable=True, mooncake="0.3.13.post1",
         ),
         EngineStack(
-            "sglang-0.5.23-cu13", "sglang-0.5.23", "0.5.23", "cuda", backends=BACKENDS_0_5_23, unverified=NO_GPU, mooncake="0.3.12.post1",
+            "sglang-0.5.23-cu13", "sglang-0.5.23", "0.5.23", "cuda", backends=BACKENDS_0_5_23, unverified=NO_GPU, mooncake="0.3.13.post1",
+            installable=True, cuda="13.0", deepep="wheel",
         ),
         EngineStack("sglang-0.5.23-rocm", "sglang-0.5.23", "0.5.23", "rocm", backends=(*BACKENDS_0_5_23, "mori"), unverified=NO_GPU),
         EngineStack("sglang-0.5.23-ascend", "sglang-0.5.23", "0.5.23", "npu", {"device": "npu"}, backends=("ascend",), unverified=NO_GPU),
@@ -109,6 +122,6 @@ ROUTERS = {
     stack.name: stack
     for stack in (
         RouterStack("sglang-router-0.3.2", "sglang-router-0.3.2", "sglang_router.launch_router", installable=True),
-        RouterStack("smg-1.13.0", "smg-1.13.0", "smg.launch_router"),
+        RouterStack("smg-1.13.0", "smg-1.13.0", "smg.launch_router", installable=True),
     )
 }

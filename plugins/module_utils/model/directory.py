@@ -9,24 +9,46 @@ import hashlib
 import json
 import os
 import struct
-from typing import Dict, List
+from typing import Callable, Dict, List, Optional
 
 HEADER_LIMIT = 100 * 1024 * 1024
+# The collection's own record, and the list that mirrors carry: neither is part of the model.
+RECORD, SUMS = ".railyard.json", "SHA256SUMS"
+# What tools keep beside a model: the hub's bookkeeping and git's.
+FOREIGN = (".cache", ".git")
+PART = ".part"
 
 
-def sha256(path: str) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
+def sha256(path: str, progress: Optional[Callable[[int], None]] = None) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal.
+
+    :param progress: called with the bytes that were read since the last call.
+    """
     value = hashlib.sha256()
     with open(path, "rb") as stream:
         for block in iter(lambda: stream.read(1 << 20), b""):
             value.update(block)
+            if progress:
+                progress(len(block))
     return value.hexdigest()
+
+
+def files(directory: str) -> List[str]:
+    """Return the files of a model directory in order, those of directories below it as C(DIRECTORY/NAME)."""
+    found = []
+    for place, folders, names in os.walk(directory):
+        folders[:] = [name for name in folders if name not in FOREIGN and not name.endswith(PART)]
+        below = os.path.relpath(place, directory)
+        for name in names:
+            path = os.path.normpath(os.path.join(below, name))
+            if path not in (RECORD, SUMS) and not name.endswith(PART) and os.path.isfile(os.path.join(place, name)):
+                found.append(path)
+    return sorted(found)
 
 
 def manifest(directory: str) -> Dict[str, str]:
     """Return the SHA-256 of every file of a model directory, by name."""
-    names = sorted(entry.name for entry in os.scandir(directory) if entry.is_file())
-    return {name: sha256(os.path.join(directory, name)) for name in names}
+    return {name: sha256(os.path.join(directory, name)) for name in files(directory)}
 
 
 def checksum(entries: Dict[str, str]) -> str:

@@ -9,14 +9,18 @@ come out on every host: weights are drawn from a SHA-256 stream, and safetensors
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import struct
 from typing import Dict, Iterator, List, Tuple
 
+from ansible_collections.railyard.sglang.plugins.module_utils.model import directory
+
 SEED = b"railyard.sglang tiny model 0"
 SPREAD = 0.35
+MARK = b'{"tiny": 1}\n'
 VOCABULARY = 320
 HIDDEN = 64
 INTERMEDIATE = 128
@@ -107,6 +111,7 @@ def _gaussians() -> Iterator[float]:
         counter += 1
 
 
+@functools.cache
 def _weights() -> bytes:
     numbers = _gaussians()
     header: Dict[str, object] = {"__metadata__": {"format": "pt"}}
@@ -146,10 +151,43 @@ def parts() -> Dict[str, bytes]:
     }
 
 
-def write(directory: str) -> None:
-    """Write the model's files into an existing directory, each flushed to disk."""
-    for name, content in parts().items():
-        with open(os.path.join(directory, name), "wb") as stream:
+def _is_marked(place: str) -> bool:
+    try:
+        with open(os.path.join(place, directory.RECORD), "rb") as stream:
+            return stream.read() == MARK
+    except OSError:
+        return False
+
+
+def _is_own(path: str, content: bytes) -> bool:
+    with open(path, "rb") as stream:
+        return stream.read(len(content) + 1) == content
+
+
+def foreign(place: str) -> List[str]:
+    """Return what is in a directory that this module did not write, and so nobody may remove for it.
+
+    In a directory with its mark, files by its names are its own whatever became of them; in another one only those with its bytes are: a
+    model of one file has the same names.
+    """
+    if not os.path.lexists(place):
+        return []
+    own, marked = parts(), _is_marked(place)
+    found = []
+    for name in sorted(os.listdir(place)):
+        path = os.path.join(place, name)
+        plain = os.path.isfile(path) and not os.path.islink(path)
+        if name == directory.RECORD and marked:
+            continue
+        if not plain or name not in own or not (marked or _is_own(path, own[name])):
+            found.append(name)
+    return found
+
+
+def write(place: str) -> None:
+    """Write the model's files into an existing directory, each flushed to disk; the first one is the mark by which it is known."""
+    for name, content in {directory.RECORD: MARK, **parts()}.items():
+        with open(os.path.join(place, name), "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())

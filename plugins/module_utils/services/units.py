@@ -135,6 +135,13 @@ def decide(unit: Unit, wanted_id: str, changed: bool) -> Tuple[str, str]:
 
 def marked(cluster: str, directory: str = DIRECTORY) -> Dict[str, str]:
     """Return the units that this collection installed for a cluster on this host, each with its text."""
+    found = marked_by_anyone(directory)
+    marks = {name: MARK.search(text) for name, text in found.items()}
+    return {name: found[name] for name, mark in marks.items() if mark and mark.group("cluster") == cluster}
+
+
+def marked_by_anyone(directory: str = DIRECTORY) -> Dict[str, str]:
+    """Return the units that this collection installed on this host, whatever the cluster, each with its text."""
     found = {}
     for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
         path = os.path.join(directory, name)
@@ -142,8 +149,7 @@ def marked(cluster: str, directory: str = DIRECTORY) -> Dict[str, str]:
             continue
         with open(path, encoding="utf-8", errors="replace") as stream:
             text = stream.read()
-        mark = MARK.search(text)
-        if mark and mark.group("cluster") == cluster:
+        if MARK.search(text):
             found[name] = text
     return found
 

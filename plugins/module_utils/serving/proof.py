@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, railyard.sglang contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the router has the planned workers, and whether tokens come out of it."""
+"""Whether the router has the planned workers and the planned model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,8 @@ from typing import Any, Dict, List
 
 from ansible_collections.railyard.sglang.plugins.module_utils.serving.http import Answer
 
-
-def chat(model: str, prompt: str, tokens: int) -> Dict[str, Any]:
-    """Return a chat request that must produce exactly the given number of tokens."""
-    return {
-        "model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": tokens, "temperature": 0, "ignore_eos": True,
-        "stream": False,
-    }
+# What router 0.3.2 calls the model of a worker that has not said it.
+UNKNOWN = "unknown"
 
 
 def worker_problems(planned: List[Dict[str, Any]], answer: Answer) -> List[str]:
@@ -23,7 +18,7 @@ def worker_problems(planned: List[Dict[str, Any]], answer: Answer) -> List[str]:
     data = answer.json() if answer.status == 200 else None
     if not isinstance(data, dict) or not isinstance(data.get("workers"), list):
         return [f"/workers answered {answer.error or answer.status}"]
-    listed = {row.get("url", ""): row for row in data["workers"]}
+    listed = _listed(answer)
     found = []
     for worker in planned:
         row = listed.pop(worker["url"], None)
@@ -32,31 +27,39 @@ def worker_problems(planned: List[Dict[str, Any]], answer: Answer) -> List[str]:
             found.append(f"{name} is not listed")
         elif row.get("worker_type") != worker["role"]:
             found.append(f"{name} is listed as {row.get('worker_type')}")
+        elif row.get("bootstrap_port", worker.get("bootstrap_port")) != worker.get("bootstrap_port") and worker["role"] == "prefill":
+            found.append(f"{name} is listed with bootstrap port {row['bootstrap_port']}, planned is {worker['bootstrap_port']}")
+        elif row.get("model_id") == UNKNOWN and row.get("is_healthy"):
+            found.append(f"{name} is listed with an unknown model: it has not said what it serves")
         elif not row.get("is_healthy"):
             found.append(f"{name} is not healthy")
     found += [f"{url} is listed, but not planned" for url in sorted(listed)]
     return found
 
 
-def answer_problems(answer: Answer, model: str, tokens: int) -> List[str]:
-    """Return what is wrong with a chat answer; health is not proof, counted tokens are."""
-    data = answer.json()
-    if answer.status != 200 or not isinstance(data, dict):
-        return [f"the chat answered {answer.status or answer.error}: {answer.text[:500]}"]
-    found = []
-    counted = (data.get("usage") or {}).get("completion_tokens")
-    if counted != tokens:
-        found.append(f"{counted} tokens came back, {tokens} were asked for (one token: prefill and decode may be swapped)")
-    if data.get("model") != model:
-        found.append(f"the answer names model {data.get('model')!r}, planned is {model!r}")
-    choices = data.get("choices") or []
-    if not choices or not (choices[0].get("message") or {}).get("content"):
-        found.append("the answer has no text")
-    elif choices[0].get("finish_reason") != "length":
-        found.append(f"finish_reason is {choices[0].get('finish_reason')!r}, expected 'length'")
-    return found
+def _listed(answer: Answer) -> Dict[str, Dict[str, Any]]:
+    data = answer.json() if answer.status == 200 else None
+    rows = data.get("workers") if isinstance(data, dict) else None
+    return {str(row.get("url", "")): row for row in rows if isinstance(row, dict)} if isinstance(rows, list) else {}
 
 
-def content(answer: Answer) -> str:
-    """Return the text of a chat answer that has no problems."""
-    return str(answer.json()["choices"][0]["message"]["content"])
+def lasting_problems(planned: List[Dict[str, Any]], answer: Answer) -> List[str]:
+    """Return the differences among them that no waiting mends: what is listed and should not be, or otherwise than planned."""
+    return [
+        text
+        for text in worker_problems(planned, answer)
+        if "not listed" not in text and "not healthy" not in text and "answered" not in text
+    ]
+
+
+def model_problems(model: str, answer: Answer) -> List[str]:
+    """Return how the router's models differ from the planned one (GET /v1/models)."""
+    data = answer.json() if answer.status == 200 else None
+    rows = data.get("data") if isinstance(data, dict) else None
+    if not isinstance(rows, list):
+        return [f"/v1/models answered {answer.error or answer.status}"]
+    names = sorted({str(row.get("id")) for row in rows if isinstance(row, dict)})
+    if names == [model]:
+        return []
+    unknown = ": a worker did not say what it serves, as a rank above 0 does not" if UNKNOWN in names else ""
+    return [f"/v1/models names {', '.join(names) or 'no model'}, planned is {model}{unknown}"]

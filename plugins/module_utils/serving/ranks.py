@@ -6,11 +6,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.serving.http import Answer
 
 READY = "ready"
+# An engine that loads does not listen yet, or answers 503 at once. 0.5.8 says 503 after 20 s when its schedulers do not generate a token
+# (SGLANG_HEALTH_CHECK_TIMEOUT); one that is stopped does not answer at all.
+HANGING, HANGING_SECONDS = "hanging", 15.0
+# Up, and not where the decode instances will look for it: all that 0.5.8 does for its registration is done before it is up.
+SERVING = "serving"
+# Of these states no waiting mends one that has lasted: seconds from when it was first seen.
+LASTING = {HANGING: 20.0, SERVING: 15.0}
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,7 @@ class Observed:
     :ivar restarts: how often systemd has restarted it since it was started.
     :ivar health: answer of its own /health.
     :ivar registrations: answers of the bootstrap server, by name of the engine rank; empty for decode.
+    :ivar waited: seconds that the answer of /health took.
     """
 
     installed: bool
@@ -30,10 +38,15 @@ class Observed:
     restarts: int
     health: Answer
     registrations: Dict[str, Answer]
+    waited: float = 0.0
 
 
 def registration_urls(rank: Dict[str, Any]) -> Dict[str, str]:
-    """Return the queries that 0.5.8's bootstrap server answers with an address (disaggregation/common/conn.py), by engine rank."""
+    """Return the queries that a bootstrap server answers with an address, by engine rank.
+
+    0.5.8 reads engine_rank, target_dp_group and target_pp_rank, 0.5.23 the other names, for the same numbers, and target_pp_rank
+    (disaggregation/common/conn.py of both); neither minds those it does not know.
+    """
     registration = rank.get("registration") or {"engine_ranks": []}
     found = {}
     for row in registration["engine_ranks"]:
@@ -41,7 +54,8 @@ def registration_urls(rank: Dict[str, Any]) -> Dict[str, str]:
         name += f" of DP group {row['dp_group']}" if row["dp_group"] else ""
         name += f" of stage {row['pp_rank']}" if row["pp_rank"] else ""
         query = f"engine_rank={row['engine_rank']}&target_dp_group={row['dp_group']}&target_pp_rank={row['pp_rank']}"
-        found[name] = f"{registration['url']}/route?{query}"
+        later = f"target_tp_rank={row['engine_rank']}&prefill_dp_rank={row['dp_group']}&prefill_cp_rank=0"
+        found[name] = f"{registration['url']}/route?{query}&{later}"
     return found
 
 
@@ -56,6 +70,26 @@ def registration_problems(rank: Dict[str, Any], answers: Dict[str, Answer]) -> L
         elif data["rank_ip"] != planned:
             found.append(f"engine rank {engine_rank} registered as {data['rank_ip']}, planned is {planned}")
     return found
+
+
+def registered(answers: Dict[str, Answer]) -> Dict[str, str]:
+    """Return the address by which each engine rank is registered, as far as it is."""
+    rows = {name: answer.json() for name, answer in answers.items() if answer.status == 200}
+    return {name: str(row["rank_ip"]) for name, row in sorted(rows.items()) if isinstance(row, dict) and row.get("rank_ip")}
+
+
+def since(before: Sequence[Tuple[str, float]], rows: Sequence[Mapping[str, Any]], seconds: float) -> List[Tuple[str, float]]:
+    """Return of each rank its state, and the second in which it was first seen in it without an interruption.
+
+    :param before: what the former look returned; empty at the first.
+    """
+    old = [*before, *[("", 0.0)] * (len(rows) - len(before))]
+    return [known if known[0] == row["state"] else (str(row["state"]), seconds) for known, row in zip(old, rows)]
+
+
+def lasting(states: Sequence[Tuple[str, float]], seconds: float) -> bool:
+    """Return whether a rank has been for too long in a state that no waiting mends."""
+    return any(seconds - begin >= LASTING[state] for state, begin in states if state in LASTING)
 
 
 def judge(rank: Dict[str, Any], seen: Observed) -> Dict[str, Any]:
@@ -73,7 +107,10 @@ def judge(rank: Dict[str, Any], seen: Observed) -> Dict[str, Any]:
     elif seen.health.status == 200 and not missing:
         state, detail = READY, ""
     elif seen.health.status == 200:
-        state, detail = "serving", "; ".join(missing)
+        state, detail = SERVING, "; ".join(missing)
+    elif seen.waited >= HANGING_SECONDS:
+        said = seen.health.error or seen.health.status
+        state, detail = HANGING, f"/health: {said} after {seen.waited:.0f} s; a rank of the instance is stopped or waits for another"
     elif seen.registrations and not missing:
         state, detail = "registered", f"/health: {seen.health.error or seen.health.status}"
     else:
@@ -88,4 +125,5 @@ def judge(rank: Dict[str, Any], seen: Observed) -> Dict[str, Any]:
         "detail": detail,
         "restarts": seen.restarts,
         "hopeless": bool(misplaced) or state == "stopped",
+        "registered": registered(seen.registrations),
     }

@@ -28,6 +28,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import
     hold,
     interrupted,
     read_marker,
+    remove_tree,
+    settle_in,
     write_marker,
     write_synced,
 )
@@ -63,8 +65,9 @@ class Source:
 class Build:
     """One build under way.
 
-    python is the interpreter's path, version its version; seconds collects how long the steps took, step is the name of
-    the one under way.
+    python is the interpreter's path, version its version; extra is what the import checks get into their environment besides the
+    definition's; used are trees that links point to; again: build it although it is complete; seconds collects how long the steps took,
+    step is the name of the one under way.
     """
 
     definition: Definition
@@ -72,6 +75,9 @@ class Build:
     python: str
     version: tuple[int, int, int]
     source: Source
+    extra: Mapping[str, str] = field(default_factory=dict)
+    used: frozenset[Path] = frozenset()
+    again: bool = False
     lock_descriptor: int = -1
     seconds: dict[str, float] = field(default_factory=dict)
     step: str = ""
@@ -83,13 +89,13 @@ class Build:
 
     @property
     def site_packages(self) -> Path:
-        """Where the packages of the tree are."""
-        return self.place.tree / "lib" / f"python3.{self.version[1]}" / "site-packages"
+        """Where the packages of the new tree are."""
+        return self.place.new / "lib" / f"python3.{self.version[1]}" / "site-packages"
 
     @property
     def tree_python(self) -> str:
-        """The interpreter of the tree."""
-        return str(self.place.tree / "bin" / "python")
+        """The interpreter of the new tree."""
+        return str(self.place.new / "bin" / "python")
 
     @property
     def target(self) -> Target:
@@ -174,7 +180,7 @@ def uv(build: Build, program: Path, arguments: Sequence[str], what: str) -> None
 
 def install(build: Build, program: Path, wheels: Path) -> None:
     """Make the virtual environment and install the locked wheels into it, nothing else."""
-    tree = str(build.place.tree)
+    tree = str(build.place.new)
     uv(build, program, ["venv", "--quiet", "--relocatable", "--python", build.python, tree], "make the environment")
     lock = build.place.work / "requirements.txt"
     lock.write_text("".join(pin.line() + "\n" for pin in build.definition.pins.values()), encoding="utf-8")
@@ -225,6 +231,11 @@ def compile_bytecode(build: Build) -> None:
         "0",
         "-x",
         "/tests?/",
+        # Tracebacks name the place that the tree is about to get.
+        "-s",
+        str(build.place.new),
+        "-p",
+        str(build.place.tree),
         str(build.site_packages),
     ]
     status, output = build.run(command, COMPILE_SECONDS)
@@ -246,7 +257,7 @@ def judge_import(build: Build, check: ImportCheck, status: int, output: str) -> 
         problem = f"{check.module} does not import (status {status}): {' '.join(' '.join(lines[-4:]).split())[-TAIL:]}"
         raise StackError(build.subject, problem, fix)
     version = next((line[len("version:") :] for line in reversed(lines) if line.startswith("version:")), "")
-    wanted = build.definition.pins[check.distribution].version if check.distribution else ""
+    wanted = build.definition.packages()[check.distribution] if check.distribution else ""
     if version != wanted:
         problem = f"{check.module} imports as {check.distribution} {version or 'unknown'}, the lock says {wanted}"
         raise StackError(build.subject, problem, "look for another copy of it on the Python path of the host")
@@ -258,7 +269,7 @@ def check_imports(build: Build) -> dict[str, str]:
     waiting = list(build.definition.imports)
     running: list[tuple[ImportCheck, subprocess.Popen[bytes], Path, float]] = []
     versions: dict[str, str] = {}
-    extra = {**build.definition.environment, "PYTHONDONTWRITEBYTECODE": "1"}
+    extra = {**build.definition.environment, **build.extra, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         while waiting or running:
             while waiting and len(running) < max(1, os.cpu_count() or 1):
@@ -311,7 +322,8 @@ def prepare_wheels(build: Build) -> Path:
     wheels.mkdir()
     check_space(wheels, build.definition.disk_mib + build.definition.download_mib, build.subject)
     pins = {**build.definition.installer, **build.definition.pins}
-    fetch(Fetch(wheels, pins, build.target, index=build.source.index, python=build.python), build.subject)
+    request = Fetch(wheels, pins, build.target, index=build.source.index, python=build.python, inherit=(build.lock_descriptor,))
+    fetch(request, build.subject)
     return wheels
 
 
@@ -327,7 +339,7 @@ def make_tree(build: Build) -> dict[str, Any]:
     timed(build, "patch", lambda: add_files(build))
     timed(build, "bytecode", lambda: compile_bytecode(build))
     imports = timed(build, "import", lambda: check_imports(build))
-    files, size = timed(build, "settle", lambda: settle(build.place.tree))
+    files, size = timed(build, "settle", lambda: settle(build.place.new))
     return {
         "stack": definition.name,
         "kind": definition.kind,
@@ -340,32 +352,54 @@ def make_tree(build: Build) -> dict[str, Any]:
     }
 
 
-def build_tree(build: Build) -> bool:
-    """Build the tree unless it is complete, and return whether that was needed.
+def is_left_complete(build: Build) -> bool:
+    """Say whether an earlier build was ended between completing its tree and giving it its name."""
+    return not build.again and (read_marker(build.place.new) or {}).get("id") == build.place.content
 
-    What an earlier build left unfinished is removed first, and what this one leaves if it fails is removed too.
-    Raises StackError.
+
+def in_place(build: Build, make: Callable[[], dict[str, Any]], mib: int) -> bool:
+    """Make a tree beside its place, complete it, put it there, and return whether that was needed.
+
+    What an earlier build left unfinished is removed first, and what this one leaves if it fails is removed too; a tree that links point to
+    is there all the time. Raises StackError, OSError.
+
+    :param make: what makes the tree and returns what its marker says.
+    :param mib: the room that it takes.
     """
+    place = build.place
+    place.store.mkdir(parents=True, exist_ok=True, mode=0o755)
+    with hold(place.lock, LOCK_WAIT_SECONDS, build.subject) as descriptor:
+        if read_marker(place.tree) is not None and not build.again:
+            return False
+        if is_left_complete(build):
+            settle_in(place)
+            discard(place, build.used)
+            return True
+        for left in [place, *interrupted(place)]:
+            discard(left, build.used)
+        check_space(place.store, mib, build.subject)
+        build.lock_descriptor = descriptor
+        try:
+            place.work.mkdir(mode=0o700)
+            write_synced(place.journal, f"process {os.getpid()} of {' '.join(os.uname()[1:3])}\n")
+            marker = make()
+            # A kill after the last step would leave it for good: nobody builds here again. The journal goes last.
+            remove_tree(place.work)
+            timed(build, "sync", lambda: write_marker(place.new, {**marker, "seconds": build.seconds}))
+            settle_in(place)
+        except BaseException:
+            discard(place, build.used)
+            raise
+        discard(place, build.used)
+    return True
+
+
+def build_tree(build: Build) -> bool:
+    """Build the tree unless it is complete, and return whether that was needed. Raises StackError."""
     place = build.place
     old_mask = os.umask(0o022)
     try:
-        place.store.mkdir(parents=True, exist_ok=True, mode=0o755)
-        with hold(place.lock, LOCK_WAIT_SECONDS, build.subject) as descriptor:
-            if read_marker(place.tree) is not None:
-                return False
-            for left in [place, *interrupted(place)]:
-                discard(left)
-            check_space(place.store, build.definition.disk_mib, build.subject)
-            build.lock_descriptor = descriptor
-            try:
-                place.work.mkdir(mode=0o700)
-                write_synced(place.journal, f"process {os.getpid()} of {' '.join(os.uname()[1:3])}\n")
-                marker = make_tree(build)
-                timed(build, "sync", lambda: write_marker(place.tree, {**marker, "seconds": build.seconds}))
-            except BaseException:
-                discard(place)
-                raise
-            discard(place)
+        return in_place(build, lambda: make_tree(build), build.definition.disk_mib)
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(build) from error
@@ -373,4 +407,3 @@ def build_tree(build: Build) -> bool:
         raise StackError(build.subject, problem, f"let root write to {place.store}, then run again") from error
     finally:
         os.umask(old_mask)
-    return True

@@ -1,7 +1,11 @@
 # Copyright: (c) 2026, railyard.sglang contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filling a directory with the locked wheels, by pip with its own configuration, some of them at a time."""
+"""Filling a directory with the locked wheels, by pip with its own configuration, a few of them at a time.
+
+Pip keeps what it has downloaded only at its end: what each one is asked for is little, so that a run which is cut short, or a line which is
+slow, costs little. A pip may take as long as it wants as long as something arrives.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +40,13 @@ MANIFEST = "wheels.json"
 PARTIAL = ".partial-"
 LOCK = ".lock"
 LOCK_WAIT_SECONDS = 3600
-PIP_SECONDS = 3600
+PIP_VERSION_SECONDS = 60
+# A pip that nothing has arrived for in so many seconds is ended; pip itself gives up a connection long before.
+STALL_SECONDS = 600
+POLL_SECONDS = 0.2
+WHEELS_PER_PIP = 4
 TAIL = 1200
+STALLED = "nothing has arrived for"
 LEGACY_TAGS = ("manylinux2014", "manylinux2010", "manylinux1")
 
 
@@ -44,6 +56,7 @@ class Fetch:
 
     index is one more package index, empty for none. python is an interpreter that has pip, empty for a search.
     parallel is the number of pip processes. verify has every file read again, instead of comparing names and sizes.
+    inherit are descriptors of locks that every pip holds, too.
     """
 
     directory: Path
@@ -53,6 +66,16 @@ class Fetch:
     python: str = ""
     parallel: int = 4
     verify: bool = False
+    inherit: tuple[int, ...] = ()
+
+
+def pip_version(command: Sequence[str]) -> str:
+    """Return what a pip says of itself, an empty text if it does not run."""
+    try:
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False, timeout=PIP_VERSION_SECONDS)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
 
 
 def find_pip(python: str, subject: str) -> list[str]:
@@ -61,8 +84,7 @@ def find_pip(python: str, subject: str) -> list[str]:
     for candidate in dict.fromkeys([python, sys.executable, "/usr/bin/python3", shutil.which("python3") or ""]):
         if candidate:
             command = [candidate, "-m", "pip"]
-            done = subprocess.run([*command, "--version"], capture_output=True, check=False, timeout=60)
-            if done.returncode == 0:
+            if pip_version(command):
                 return command
             tried.append(candidate)
     raise StackError(subject, f"no pip: {', '.join(tried)} have none", "install the package python3-pip")
@@ -70,8 +92,7 @@ def find_pip(python: str, subject: str) -> list[str]:
 
 def pip_minor(command: Sequence[str]) -> int:
     """Return the minor version of the Python 3 that a pip runs in."""
-    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True, timeout=60)
-    match = re.search(r"\(python 3\.(\d+)\)", done.stdout)
+    match = re.search(r"\(python 3\.(\d+)\)", pip_version(command))
     return int(match[1]) if match else 0
 
 
@@ -149,6 +170,10 @@ def explain(output: str, request: Fetch, subject: str) -> StackError:
         detail = next(filter(None, broken.groups()), "")[:200]
         problem = f"the package index cannot be reached ({detail})"
         return StackError(subject, problem, "check network, proxy and pip's configuration (pip config list)")
+    stalled = re.search(rf"{STALLED} .*", output)
+    if stalled:
+        problem = f"the package index is too slow or has stopped answering: {stalled[0]}"
+        return StackError(subject, problem, "check network and proxy, then run again: what is complete is kept")
     absent = re.findall(r"No matching distribution found for (\S+)", words)
     if absent:
         problem = f"no index that pip knows has a wheel of {listed(set(absent))} for Python 3.{request.target.minor}"
@@ -172,27 +197,92 @@ def adopt(request: Fetch, partial: Path) -> list[str]:
     return moved
 
 
-def download(
-    request: Fetch, pip: Sequence[str], chosen: Sequence[str], number: int, names: Sequence[str]
-) -> tuple[int, str]:
-    """Have one pip download some pins into a partial directory of its own; return its status and output.
+@dataclass(frozen=True)
+class Pip:
+    """The command of a pip, its arguments which say for which Python and platform, and the descriptors of the locks that it holds.
 
-    chosen are pip's arguments which say for which Python and platform.
+    Every pip inherits the locks: if this program is killed, the next run waits until the last pip has ended.
+    failed is set when one has failed: no further one is started then.
     """
+
+    command: Sequence[str]
+    chosen: Sequence[str]
+    locks: Sequence[int]
+    failed: threading.Event = field(default_factory=threading.Event)
+
+
+def requirements(path: Path, lines: Sequence[str], index: str = "") -> Path:
+    """Write a file of requirements for pip, one more index included: its address may hold a password, and command lines are public."""
+    more = [f"--extra-index-url {index}"] if index else []
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+        stream.write("".join(f"{line}\n" for line in [*more, *lines]))
+    return path
+
+
+def size_of(directory: Path) -> int:
+    """Return the bytes that are below a directory which somebody writes."""
+    total = 0
+    for place, _directories, names in os.walk(directory):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_size
+            except OSError:
+                continue
+    return total
+
+
+def watch(process: subprocess.Popen[bytes], partial: Path) -> bool:
+    """Wait until a pip has ended and return True; end one for which nothing has arrived in a while, and return False."""
+    size, until = -1, time.monotonic() + STALL_SECONDS
+    while True:
+        try:
+            process.wait(POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        else:
+            return True
+        now = size_of(partial)
+        if now != size:
+            size, until = now, time.monotonic() + STALL_SECONDS
+        elif time.monotonic() >= until:
+            process.kill()
+            process.wait()
+            return False
+
+
+def download(request: Fetch, pip: Pip, number: int, names: Sequence[str]) -> tuple[int, str]:
+    """Have one pip download some pins into a partial directory of its own; return its status and output."""
+    if pip.failed.is_set():
+        return 0, ""
     partial = request.directory / f"{PARTIAL}{number}"
     partial.mkdir()
-    lock = partial / "requirements.txt"
-    lock.write_text("".join(request.pins[name].line() + "\n" for name in names), encoding="utf-8")
+    lock = requirements(partial / "requirements.txt", [request.pins[name].line() for name in names], request.index)
     arguments = ["download", "--quiet", "--no-deps", "--require-hashes", "--no-cache-dir", "--progress-bar", "off"]
-    arguments += ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(partial), *chosen]
+    arguments += ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(partial), *pip.chosen]
     arguments += ["--requirement", str(lock)]
-    if request.index:
-        arguments += ["--extra-index-url", request.index]
     environment = {**os.environ, "TMPDIR": str(partial), "PYTHONNOUSERSITE": "1", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        [*pip, *arguments], capture_output=True, text=True, check=False, timeout=PIP_SECONDS, env=environment
-    )
-    return done.returncode, done.stdout + done.stderr
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [*pip.command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=[descriptor for descriptor in pip.locks if descriptor >= 0],
+        )
+        try:
+            alive = watch(process, partial)
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(0)
+        text = output.read().decode("utf-8", "replace")
+    if not alive:
+        text += f"\n{STALLED} {STALL_SECONDS:.0f} s: {listed(names)}"
+    status = process.returncode
+    if status != 0:
+        pip.failed.set()
+    return status, text
 
 
 def fetch(request: Fetch, subject: str) -> list[str]:
@@ -203,8 +293,8 @@ def fetch(request: Fetch, subject: str) -> list[str]:
     directory = request.directory
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with hold(directory / LOCK, LOCK_WAIT_SECONDS, subject):
-            fetched = fill(request, subject)
+        with hold(directory / LOCK, LOCK_WAIT_SECONDS, subject) as descriptor:
+            fetched = fill(request, subject, descriptor)
     except OSError as error:
         if is_disk_full(error):
             raise explain(str(error), request, subject) from error
@@ -213,8 +303,8 @@ def fetch(request: Fetch, subject: str) -> list[str]:
     return sorted(fetched)
 
 
-def fill(request: Fetch, subject: str) -> list[str]:
-    """Fill the directory, whose lock is held, and return the names of the wheels that were fetched."""
+def fill(request: Fetch, subject: str, lock: int) -> list[str]:
+    """Fill the directory, whose lock is held by that descriptor, and return the names of the wheels that were fetched."""
     directory = request.directory
     fetched: list[str] = []
     for partial in sorted(directory.glob(f"{PARTIAL}*")):
@@ -223,7 +313,7 @@ def fill(request: Fetch, subject: str) -> list[str]:
     for name in bad:
         (directory / name).unlink()
     if missing:
-        fetched += fetch_missing(request, missing, subject)
+        fetched += fetch_missing(request, missing, subject, lock)
     entries = inspect(request)[0]
     known = read_manifest(directory)
     others = {name: entry for name, entry in known.items() if (directory / name).is_file()}
@@ -232,22 +322,25 @@ def fill(request: Fetch, subject: str) -> list[str]:
     return fetched
 
 
-def fetch_missing(request: Fetch, missing: Sequence[str], subject: str) -> list[str]:
+def fetch_missing(request: Fetch, missing: Sequence[str], subject: str, lock: int) -> list[str]:
     """Fetch the wheels of these pins; return the names of the files. Raises StackError, after keeping what did come."""
     command = find_pip(request.python, subject)
-    chosen = target_arguments(request.target, pip_minor(command))
+    pip = Pip(command, target_arguments(request.target, pip_minor(command)), [lock, *request.inherit])
     count = max(1, min(request.parallel, len(missing)))
-    shares = [list(missing[start::count]) for start in range(count)]
+    size = min(WHEELS_PER_PIP, -(-len(missing) // count))
+    shares = [list(missing[start : start + size]) for start in range(0, len(missing), size)]
+
+    def obtain(number: int) -> tuple[int, str, list[str]]:
+        status, output = download(request, pip, number, shares[number])
+        partial = request.directory / f"{PARTIAL}{number}"
+        return status, output, adopt(request, partial) if partial.is_dir() else []
+
     with ThreadPoolExecutor(count) as pool:
-        jobs = [pool.submit(download, request, command, chosen, number, names) for number, names in enumerate(shares)]
-        results = [job.result() for job in jobs]
-    fetched: list[str] = []
-    for number in range(count):
-        fetched += adopt(request, request.directory / f"{PARTIAL}{number}")
-    failed = "\n".join(output for status, output in results if status != 0)
+        results = list(pool.map(obtain, range(len(shares))))
+    failed = [output or f"it ended with status {status} and said nothing" for status, output, _names in results if status != 0]
     if failed:
-        raise explain(failed, request, subject)
-    return fetched
+        raise explain("\n".join(failed), request, subject)
+    return [name for _status, _output, names in results for name in names]
 
 
 @dataclass(frozen=True)

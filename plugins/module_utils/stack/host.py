@@ -13,8 +13,10 @@ import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ansible_collections.railyard.sglang.plugins.module_utils.stack.definition import Library
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.definition import Definition, Library
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.hosts import system_of
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.ospackages import Missing, Present, Table, missing, name_of
 
 MIB = 1 << 20
 PYTHON_PATHS = ("/usr/bin", "/usr/local/bin", "/bin")
@@ -39,6 +41,22 @@ def package_family(os_release: str) -> str:
     values = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', os_release, re.M))
     words = {values.get("ID", ""), *values.get("ID_LIKE", "").split()}
     return "deb" if words & {"debian", "ubuntu"} else "rpm"
+
+
+def lacking(
+    definition: Definition, table: Table, python: str, found: Callable[[str], bool] = loads, root: Path = Path("/")
+) -> list[Missing]:
+    """Return what a host lacks of a stack's system libraries and of the table's rows that it names, each with its package.
+
+    :param python: version of the Python that the stack is built with, like 3.11.
+    """
+    text = next((path.read_text(encoding="utf-8") for path in (root / "etc/os-release", root / "usr/lib/os-release") if path.exists()), "")
+    system, family = system_of(text), package_family(text)
+    own = missing_libraries(definition.libraries, found)
+    rows = [Missing(row.soname, name_of(table, row.soname, system) or (row.deb if family == "deb" else row.rpm)) for row in own]
+    present = Present(found, lambda path: (root / path.lstrip("/")).exists())
+    rows += missing(table, definition.needs.features, system, python, present)
+    return list({row.what: row for row in rows}.values())
 
 
 def missing_packages(libraries: Iterable[Library], os_release: Path = Path("/etc/os-release")) -> list[str]:

@@ -7,6 +7,8 @@ Below the store directory:
   <stack>-<id>/                 a tree; it is complete if and only if it holds the marker
   <stack>-<id>/.stack.json      the marker, written last
   .<stack>-<id>.building        journal of a build under way, or of one that was interrupted
+  .<stack>-<id>.new/            a tree under construction; it gets its name when it is complete
+  .<stack>-<id>.before/         a tree whose name another one is about to get, where two names cannot be exchanged
   .<stack>-<id>.work/           what a build needs besides the tree; goes with it
   .<stack>.lock                 held by whoever builds
 """
@@ -15,12 +17,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,10 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors impor
 MARKER = ".stack.json"
 FORMAT = 1
 POLL_SECONDS = 0.5
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+# What says that a kernel, a C library or a file system cannot exchange two names.
+NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
 
 @dataclass(frozen=True)
@@ -56,18 +63,36 @@ class Place:
         return self.store / f".{self.tree.name}.work"
 
     @property
+    def new(self) -> Path:
+        """The tree while it is built: nothing points there."""
+        return self.store / f".{self.tree.name}.new"
+
+    @property
+    def before(self) -> Path:
+        """What is to be removed in favour of a new tree of the same content."""
+        return self.store / f".{self.tree.name}.before"
+
+    @property
     def lock(self) -> Path:
         """The lock file of the stack's builds."""
         return self.store / f".{self.stack}.lock"
 
 
 def read_marker(tree: Path) -> dict[str, Any] | None:
-    """Return the marker of a tree, None if the tree is not complete."""
+    """Return the marker of a tree, None if the tree is not complete: there is no marker, or half of one.
+
+    Raises OSError if the marker cannot be read, and StackError if a newer version of the collection has written it: that says nothing
+    about the tree, which may be in use.
+    """
     try:
         marker = json.loads((tree / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return marker if isinstance(marker, dict) and marker.get("format") == FORMAT else None
+    written = marker.get("format") if isinstance(marker, dict) else None
+    if isinstance(written, int) and written > FORMAT:
+        problem = f"a newer version of the collection has made it (format {written} of its marker, this version knows {FORMAT})"
+        raise StackError(str(tree), problem, "use that version, or move the tree away when nothing runs from it")
+    return marker if written == FORMAT else None
 
 
 def sync_directory(path: Path) -> None:
@@ -117,13 +142,52 @@ def remove_tree(tree: Path) -> None:
         shutil.rmtree(tree)
 
 
-def discard(place: Place) -> None:
-    """Remove what an interrupted build left: its tree, its working directory, its journal."""
-    if read_marker(place.tree) is None:
+def discard(place: Place, used: Collection[Path] = ()) -> None:
+    """Remove what an interrupted build left: its tree, its working directory, its journal.
+
+    A tree that is complete stays, and so does one of those that are used, whatever has become of its marker.
+    """
+    if place.tree not in used and read_marker(place.tree) is None:
         remove_tree(place.tree)
-    remove_tree(place.work)
+    for left in (place.new, place.before, place.work):
+        remove_tree(left)
     with contextlib.suppress(FileNotFoundError):
         place.journal.unlink()
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step and return whether kernel and file system can do that. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        renameat2 = libc.renameat2
+    except AttributeError:  # glibc before 2.28
+        return False
+    if renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def settle_in(place: Place) -> None:
+    """Give a complete new tree its name; what had that name before is left for discard().
+
+    A link to that name points to one of both at every moment. Where names cannot be exchanged (NFS), it points to nothing between two
+    renames; the next run finishes that.
+    """
+    if place.tree.is_dir():
+        if not exchange(place.new, place.tree):
+            remove_tree(place.before)
+            os.rename(place.tree, place.before)
+            try:
+                os.rename(place.new, place.tree)
+            except OSError:
+                os.rename(place.before, place.tree)
+                raise
+    else:
+        os.rename(place.new, place.tree)
+    sync_directory(place.store)
 
 
 def interrupted(place: Place) -> list[Place]:
@@ -184,17 +248,41 @@ def switch_link(link: Path, tree: Path) -> None:
     sync_directory(link.parent)
 
 
+def take_into_use(link: Path, tree: Path) -> None:
+    """Point a link to a complete tree and note that in the tree, unless it is in a store that others write."""
+    switch_link(link, tree)
+    with contextlib.suppress(OSError):
+        touch(tree)
+
+
+def linked(root: Path, without: str = "") -> set[Path]:
+    """Return what the links of a directory, but the one of that name, point to, also where nothing is there."""
+    if not root.is_dir():
+        return set()
+    return {root / os.readlink(entry.path) for entry in os.scandir(root) if entry.is_symlink() and entry.name != without}
+
+
 def touch(tree: Path) -> None:
     """Note that a tree has come into use: the time of its marker decides which trees are kept."""
     os.utime(tree / MARKER)
 
 
+def marked_trees(store: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Return all complete trees with their markers, but none whose marker cannot be read: nothing is known of it."""
+    found = []
+    for tree in sorted(store.iterdir()) if store.is_dir() else []:
+        with contextlib.suppress(OSError, StackError):
+            marker = read_marker(tree) if not tree.name.startswith(".") else None
+            if marker:
+                found.append((tree, marker))
+    return found
+
+
 def complete_trees(store: Path, stack: str) -> list[Path]:
     """Return the complete trees of a stack, the one last taken into use first."""
     found = []
-    for tree in store.glob(f"{stack}-*") if store.is_dir() else []:
-        marker = read_marker(tree)
-        if marker and marker.get("stack") == stack:
+    for tree, marker in marked_trees(store):
+        if marker.get("stack") == stack:
             found.append(((tree / MARKER).stat().st_mtime_ns, tree))
     return [tree for _stamp, tree in sorted(found, reverse=True)]
 

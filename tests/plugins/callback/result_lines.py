@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class CallbackModule(CallbackBase):
     def _write(self, event: str, **values: Any) -> None:
         if self.file:
             with Path(self.file).open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"event": event, "play": self.play, **values}, default=str) + "\n")
+                stream.write(json.dumps({"event": event, "time": time.time(), "play": self.play, **values}, default=str) + "\n")
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Note a play."""

@@ -38,7 +38,6 @@ FAULTS = {
     "note environment.gid-index",
     # What a cluster in service should have.
     "note stack.metrics",
-    "note stack.kernel-cache",
 }
 HOSTS = {"prefill-39", "prefill-41", "decode-49", "decode-33"}
 TWELVE = [f"mlx5_{number}" for number in range(12)]

@@ -16,6 +16,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.capture 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.replay import Recorder, open_root
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
 from ansible_collections.railyard.sglang.tests.unit.support.sysfs import MI300X, Host, config_space
+from ansible_collections.railyard.sglang.tests.unit.support.unpacking import unpack_into
 
 NAMES = ["kea-node7.example.org"]
 KERNEL = "6.1.0-kea-node7"
@@ -127,7 +128,7 @@ def unpack(found: Capture, place: Path) -> Root:
     """Return the root of an unpacked capture."""
     place.mkdir()
     with tarfile.open(fileobj=io.BytesIO(found.archive)) as archive:
-        archive.extractall(place, filter="data")
+        unpack_into(archive, place)
     return open_root(str(place))
 
 

@@ -28,7 +28,7 @@ PROPRIETARY = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  {}  Tue Jan 1 00:
 OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {}  Release Build"
 
 
-def _routes(rows: Mapping[str, ipaddress.IPv4Network]) -> str:
+def route_table(rows: Mapping[str, ipaddress.IPv4Network]) -> str:
     def word(value: int) -> str:
         return f"{struct.unpack('<I', struct.pack('>I', value))[0]:08X}"
 
@@ -92,7 +92,7 @@ def machine(
         )
         if text:
             routes[netdev], own = net, [*own, text]
-    host.file("/proc/net/route", _routes(routes))
+    host.file("/proc/net/route", route_table(routes))
     host.file("/proc/net/fib_trie", "\n".join(f"|-- {text}\n/32 host LOCAL" for text in own))
     host.file("/proc/driver/nvidia/version", (OPEN if is_open else PROPRIETARY).format(driver))
     host.file("/sys/module/nvidia/version", driver)

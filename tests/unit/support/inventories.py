@@ -15,9 +15,10 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
-from ansible_collections.railyard.sglang.plugins.action.plan import READ, plain
+from ansible_collections.railyard.sglang.plugins.action.plan import READ
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import plan
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Finding, PlanError
+from ansible_collections.railyard.sglang.plugins.plugin_utils.plain import plain
 from ansible_collections.railyard.sglang.tests.unit.support import mi300x
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import Inventory
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
 
 
@@ -19,6 +20,8 @@ def run(main: Callable[[], None], arguments: dict[str, Any], check: bool = False
 
     :param check: whether to run in check mode.
     """
+    # Ansible starts each module in a process of its own: what an earlier one warned of is no part of this one's result.
+    warnings._global_warnings.clear()
     output = io.StringIO()
     special = {"_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp", "_ansible_keep_remote_files": False}
     with patch_module_args({**arguments, **special}), contextlib.redirect_stdout(output):

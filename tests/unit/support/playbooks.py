@@ -20,8 +20,11 @@ ROOT = Path(__file__).resolve().parents[3]
 MODULE = "railyard.sglang.service_unit"
 
 
-def playbook(directory: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ansible-playbook with this checkout as the collection and everything else below a directory."""
+def playbook(directory: Path, *words: str, cwd: Path | None = None, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook with this checkout as the collection and everything else below a directory.
+
+    :param seconds: how long it may take.
+    """
     link = directory / "collections" / "ansible_collections" / "railyard" / "sglang"
     if not link.is_symlink():
         link.parent.mkdir(parents=True)
@@ -37,7 +40,7 @@ def playbook(directory: Path, *words: str, cwd: Path | None = None) -> subproces
     }
     program = shutil.which("ansible-playbook", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert program, "ansible-playbook is not on the PATH: tools/unit.sh puts it there"
-    return subprocess.run([program, *words], cwd=cwd or directory, env=env, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run([program, *words], cwd=cwd or directory, env=env, capture_output=True, text=True, check=False, timeout=seconds)
 
 
 def _recorded_role(directory: Path, name: str) -> None:

@@ -20,7 +20,10 @@ MULTIARCH = [f"{place}/{kind}-linux-gnu" for kind in ("x86_64", "aarch64") for p
 # Stack to the newest symbols that its Mooncake needs of libstdc++ and libc, as (3.4.N, 2.N). The wheels of 0.3.8.post1 were built on Ubuntu
 # 22.04 and are marked manylinux_2_17, too, so that pip installs them on older systems where they do not load; those of 0.3.12.post1
 # and the CPU one of 0.3.13.post1 are manylinux_2_28.
-NEEDS = {"sglang-0.5.8-cu12": (30, 35), "sglang-0.5.23-cu13": (24, 28), "sglang-0.5.8-cpu": (22, 28)}
+# The symbols themselves are those of the definitions of the stacks.
+NEEDS = {
+    "sglang-0.5.8-cu12": (30, 34), "sglang-0.5.8-cu12-el9": (22, 28), "sglang-0.5.23-cu13": (22, 28), "sglang-0.5.8-cpu": (22, 28),
+}
 
 
 def check(context: Context) -> Iterator[Row]:
@@ -48,7 +51,11 @@ def _python_path(context: Context) -> Iterator[Row]:
             value, source = variables.get(name, ("", ""))
             found.update({(name, entry): source for entry in value.split(":") if entry})
     clean = True
+    # What the plan itself puts there: DeepEP, of which the stack has none.
+    own = {link for rank in context.ranks for link in rank.get("links") or () if link != rank.get("stack_link")}
     for (name, directory), source in found.items():
+        if source == PLAN and directory in own:
+            continue
         names = _packages(context, directory) if directory.startswith("/") else []
         fix = f"remove it from {'sglang_env' if source == PLAN else source}"
         if name == "PYTHONHOME":

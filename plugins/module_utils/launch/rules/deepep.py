@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import environment, layout, model
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import environment, kernels, layout, model
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings, listed
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.modelshape import Shape
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
@@ -26,6 +26,19 @@ def check(contract: Contract, findings: Findings) -> None:
             _check_mode(contract, rank, findings)
             _check_dispatch(contract, rank, shape, findings)
             _check_where(contract, rank, findings)
+            _check_path(contract, rank, findings)
+
+
+def _check_path(contract: Contract, rank: Rank, findings: Findings) -> None:
+    """What the stage deepep builds is found by variables that an operator may have written over."""
+    for name, (value, _why) in kernels.environment(contract.cluster, rank.host, contract.engine, deepep=True).items():
+        given = rank.environment.get(name, "")
+        if name != "CUDA_HOME" and value not in given.split(":"):
+            findings.add(
+                "deepep.path", rank.written.get(name, f"sglang_env.{name}"),
+                f"{given or 'nothing'!r} does not lead to {value}, where the stage deepep puts what it builds for {contract.engine.name}",
+                f"add {value} to it, or name a DeepEP of your own there and waive this rule", place=rank.instance.name,
+            )
 
 
 def _check_mode(contract: Contract, rank: Rank, findings: Findings) -> None:

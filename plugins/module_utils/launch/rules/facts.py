@@ -58,7 +58,10 @@ def _devices(host: str, look: Look, findings: Findings) -> None:
     if question:
         findings.add("facts.ambiguous", question["variable"], question["question"], _candidates(question), host)
     for text in selection["problems"]:
-        findings.add("facts.contradiction", _blamed(text), text, "correct the variable, or repair the host", host)
+        findings.add(
+            "facts.contradiction", _blamed(text), text,
+            "correct the variable, or repair the host; names that stage network is to give are written once it has given them", host,
+        )
     if not question and not selection["data_ports"] and not selection["problems"]:
         findings.add(
             "facts.no-device", DEVICES, selection["reasons"][0],
@@ -72,7 +75,11 @@ def _devices(host: str, look: Look, findings: Findings) -> None:
         )
     for text in selection["warnings"]:
         if NO_GID in text:
-            findings.add("facts.no-gid", DEVICES, text, "give the interface its address again; a DHCP client may have taken it", host)
+            findings.add(
+                "facts.no-gid", DEVICES, text,
+                "give the interface its address again; a DHCP client may have taken it, or, with a new card or kernel, the interface has "
+                "lost the name that its profile is bound to: playbooks/network.yml, for a new card with network_remap: true", host,
+            )
         elif not any(_names(key.partition(":")[0], text) for key in selection["missing"]):
             findings.add("facts.devices", _blamed(text), text, "repair the host, or name the data devices", host)
 

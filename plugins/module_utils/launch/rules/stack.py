@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import model
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import cacheplaces, model
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import Contract
@@ -14,7 +14,6 @@ HICACHE, STORAGE, OFFLOAD = "enable-hierarchical-cache", "hicache-storage-backen
 # Any of them tells the store where its master is (0.5.8 mem_cache/storage/mooncake_store/mooncake_store.py).
 STORE_VARIABLES = ("MOONCAKE_MASTER", "MOONCAKE_CLIENT", "SGLANG_HICACHE_MOONCAKE_CONFIG_PATH")
 STORE_ARGUMENT = "hicache-storage-backend-extra-config"
-KERNEL_CACHE = "SGLANG_DG_CACHE_DIR"
 
 
 def check(contract: Contract, findings: Findings) -> None:
@@ -48,11 +47,11 @@ def _check_observed(contract: Contract, findings: Findings) -> None:
     shape = model.load(contract).shape
     for rank in contract.heads:
         eight_bits = contract.value(rank, "quantization") == "fp8" or (shape is not None and shape.block[0] > 0)
-        if contract.engine.device == "cuda" and eight_bits and KERNEL_CACHE not in rank.environment:
+        if contract.engine.device == "cuda" and eight_bits and cacheplaces.KERNELS not in rank.environment:
             findings.add(
-                "stack.kernel-cache", f"sglang_env.{KERNEL_CACHE}",
-                "is not set: DeepGEMM keeps its compiled kernels below HOME, for all versions and GPUs together",
-                "set it to a directory on a local disk, one for each stack and GPU architecture",
+                "stack.kernel-cache", f"sglang_env.{cacheplaces.KERNELS}",
+                "is taken back: DeepGEMM keeps its compiled kernels below HOME, for all versions and GPUs together",
+                "leave it out, or set it to a directory on a local disk, one for each stack and pool",
             )
             break
 

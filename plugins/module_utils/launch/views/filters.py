@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import firewall
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.firewall import Group
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses, porttable
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.porttable import Group
 
 FAMILIES = (4, 6)
 # Without networks given, these may come from anywhere: a filter that shuts out the controller or all clients is of no use.
-OPEN = (firewall.CLIENTS, firewall.CONTROLLERS, firewall.RAILS)
+OPEN = (porttable.CLIENTS, porttable.CONTROLLERS, porttable.RAILS)
 
 
 def family(text: str) -> int:
@@ -28,7 +27,7 @@ def sources(groups: Mapping[str, Group], outside: Mapping[str, Iterable[str]]) -
 
     :param outside: networks of clients, monitoring and controllers, as far as they are given.
     """
-    given = {name: group.addresses for name, group in groups.items()} | {name: list(outside.get(name, ())) for name in firewall.OUTSIDE}
+    given = {name: group.addresses for name, group in groups.items()} | {name: list(outside.get(name, ())) for name in porttable.OUTSIDE}
     return {name: {kind: [text for text in texts if family(text) == kind] for kind in FAMILIES} for name, texts in given.items()}
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import filters, firewall
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.firewall import Flow, Group
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import porttable
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.porttable import Flow, Group
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import filters
 
 SCHEMA = 1
 # The kernel's limit is 31 characters.
@@ -38,7 +39,7 @@ class _Rules:
         """Return the name of a group's ipset."""
         name = f"sglang-{self.names.of(source)}-{family}"
         if name not in self.sets:
-            kind = "hash:net" if source in firewall.OUTSIDE else "hash:ip"
+            kind = "hash:net" if source in porttable.OUTSIDE else "hash:ip"
             self.sets[name] = {"name": name, "type": kind, "family": INET[family], "entries": self.sources[source][family]}
         return name
 
@@ -52,7 +53,7 @@ class _Rules:
         for family in filters.FAMILIES:
             if flow.address and filters.family(flow.address) != family:
                 continue
-            if not anywhere and flow.source not in firewall.OUTSIDE and not self.sources[flow.source][family]:
+            if not anywhere and flow.source not in porttable.OUTSIDE and not self.sources[flow.source][family]:
                 continue
             name = "" if anywhere else self.ipset(flow.source, family)
             parts = [f'rule family="ipv{family}"']
@@ -76,7 +77,7 @@ def data(found: list[Flow], groups: Mapping[str, Group], outside: Mapping[str, I
     :param zone: zone of the interfaces on which the processes are reached.
     """
     rules, hosts = _Rules(filters.sources(groups, outside)), {}
-    rows = firewall.by_host(found)
+    rows = porttable.by_host(found)
     for host, own in rows.items():
         if host:
             made = dict.fromkeys(pair for flow in own for pair in rules.of(flow))
@@ -90,7 +91,7 @@ def data(found: list[Flow], groups: Mapping[str, Group], outside: Mapping[str, I
     return {
         "schema": SCHEMA,
         "groups": {name: {"hosts": group.hosts, "addresses": group.addresses} for name, group in groups.items()},
-        "outside": {name: list(outside.get(name, ())) for name in firewall.OUTSIDE if name != firewall.RAILS},
+        "outside": {name: list(outside.get(name, ())) for name in porttable.OUTSIDE if name != porttable.RAILS},
         "hosts": hosts,
         "workers_elsewhere": [_flow(flow) for flow in rows.get("", [])],
         "ipsets": [{**row, "xml": xml(row)} for row in rules.sets.values()],

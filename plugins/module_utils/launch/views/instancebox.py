@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import firewall, reading
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import porttable
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.drawing import WIDE, Box, Drawing, Line, fit
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.text import sizes, spans
 
@@ -25,7 +26,7 @@ def anchor(cluster: str, instance: str) -> str:
 
 def chips(rank: Mapping[str, Any]) -> list[str]:
     """Return the ports of a rank in few words; those of DP attention are one."""
-    rows = [row for row in rank["ports"] if row["address"] not in firewall.LOOPBACK]
+    rows = [row for row in rank["ports"] if row["address"] not in porttable.LOOPBACK]
     first = ("API", "rank health", "KV bootstrap", "rendezvous")
     texts = [f"{row['port']} {row['purpose']}" for row in rows if row["purpose"] in first]
     others = [row["port"] for row in rows if row["purpose"] not in first]

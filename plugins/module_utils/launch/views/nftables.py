@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import filters, firewall
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.firewall import Flow, Group
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import porttable
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.porttable import Flow, Group
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import filters
 
 TABLE = "inet railyard_sglang"
 ADDRESS = {4: ("ip", "ipv4_addr"), 6: ("ip6", "ipv6_addr")}
@@ -68,7 +69,7 @@ class _Sets:
                 what = filters.plain(f"{flow.cluster}: within instances")
                 self.rules[f'{word} saddr . {word} daddr . {match} @{name} accept comment "{what}"'] = None
                 continue
-            outside = flow.source in firewall.OUTSIDE
+            outside = flow.source in porttable.OUTSIDE
             if not anywhere and not outside and not self.sources[flow.source][family]:
                 continue
             start = "" if anywhere else f"{word} saddr @{self.source(flow.source, family)} "

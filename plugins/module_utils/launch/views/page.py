@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import drawing, firewall, picture, processes, reading, style
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import porttable
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.porttable import Flow
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import drawing, picture, processes, reading, style
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import text as words
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.firewall import Flow
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.reading import Entry, Plan
 
 LEGEND = (
@@ -100,7 +101,7 @@ def _firewall(flows: list[Flow]) -> list[str]:
     why = {(flow.purpose, flow.protocol): flow.why for flow in reversed(flows)}
     cells = [
         (*(escape(cell) for cell in row[:2]), escape(f"{row[2]} {row[3]}"), escape(row[4]), escape(why[row[4], row[2]]), escape(row[5]))
-        for row in firewall.summary(flows)
+        for row in porttable.summary(flows)
     ]
     header = ("from", "to", "port", "purpose", "why", "needed")
     return ["<h2>Who must reach whom</h2>", f'<div class="card">{processes.table(header, cells)}</div>']

@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import porttable
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import (
     difference,
-    firewall,
     firewalld,
     nftables,
     page,
@@ -27,7 +27,7 @@ NAMELESS = ("hosts", "inventory", "main", "all")
 
 def files(plan: Plan, outside: Mapping[str, Iterable[str]], ssh_port: int, zone: str) -> dict[str, str]:
     """Return the text of each file by name; the same plan gives the same bytes."""
-    flows, groups = firewall.flows(plan, ssh_port), firewall.groups(plan)
+    flows, groups = porttable.flows(plan, ssh_port), porttable.groups(plan)
     return {
         PLAN: reading.canonical(plan),
         "plan.txt": text.view(plan, flows),

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import firewall, reading
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.firewall import Flow
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import porttable
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.porttable import Flow
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.reading import Plan
 from ansible_collections.railyard.sglang.plugins.module_utils.report.tables import table
 
@@ -33,7 +34,7 @@ def sizes(instance: Mapping[str, Any]) -> str:
 
 def listening(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return ports with what they are for; a process that meets its peers on loopback only says so."""
-    return ", ".join(f"{row['port']} {row['purpose']}{' (local)' if row['address'] in firewall.LOOPBACK else ''}" for row in rows)
+    return ", ".join(f"{row['port']} {row['purpose']}{' (local)' if row['address'] in porttable.LOOPBACK else ''}" for row in rows)
 
 
 def _clusters(plan: Plan) -> list[str]:
@@ -114,7 +115,7 @@ def view(plan: Plan, flows: list[Flow]) -> str:
     missing = unknown(plan)
     if missing:
         lines += _section("Not known before the hosts are looked at", table(("value", "why", "where"), missing))
-    rows = firewall.summary(flows)
+    rows = porttable.summary(flows)
     lines += _section("Who must reach whom", table(("from", "to", "protocol", "port", "purpose", "needed"), rows))
     return "\n".join(lines) + "\n"
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import types
 from pathlib import Path
 from typing import Any
@@ -17,22 +16,6 @@ from ansible.module_utils.datatag import native_type_name
 from ansible_collections.railyard.sglang.plugins.action import plan
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import RULES_OF_THE_ACTION
-
-
-@pytest.mark.parametrize(
-    ("value", "wanted"),
-    [({1: ("a", [True, None])}, {"1": ["a", [True, None]]}), (1.5, 1.5), (7, 7), ("x", "x"), (Path("/x"), "/x"), (False, False)],
-)
-def test_plain(value: Any, wanted: Any) -> None:
-    assert plan.plain(value) == wanted
-
-
-def test_plain_drops_ansible_s_own_types() -> None:
-    tagged = Origin(description="inventory").tag({"a": Origin(description="inventory").tag("x")})
-    found = plan.plain(tagged)
-    assert (type(found), type(found["a"])) == (dict, str)
-    assert native_type_name(found) == "dict"
-    assert json.dumps(found) == '{"a": "x"}'
 
 
 def test_inventories(tmp_path: Path) -> None:
@@ -100,3 +83,38 @@ def test_facts_of_files_that_cannot_be_used(content: str | None, host: str, text
     assert (found.rule, found.variable, found.host) == ("facts.form", "plan_facts", host)
     assert text in found.text
     assert "playbooks/facts.yml" in found.fix
+
+
+def facts_of(hosts: dict[str, Any], taking_part: list[str], **options: Any) -> dict[str, Any]:
+    """Return the facts that a run plans from."""
+    rows = {host: {"ansible_facts": {"rdma": facts}} for host, facts in hosts.items()}
+    task_vars = {"hostvars": types.SimpleNamespace(raw_get=rows.get), "ansible_play_hosts_all": taking_part}
+    given = {"facts_directory": None, "looked": True, "looked_hosts": None, "renamed": {}, **options}
+    found: dict[str, Any] = plan.ActionModule._facts(types.SimpleNamespace(), given, list(hosts), task_vars)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "hosts"),
+    [({}, ["p0"]), ({"looked_hosts": ["p0", "p1"]}, ["p0", "p1"]), ({"looked_hosts": []}, []), ({"looked": False}, [])],
+)
+def test_hosts_whose_facts_count(options: dict[str, Any], hosts: list[str]) -> None:
+    assert list(facts_of({"p0": {"a": 1}, "p1": {"a": 1}}, ["p0"], **options)) == hosts
+
+
+def test_facts_get_the_names_that_the_host_will_have() -> None:
+    rows = {"p0": [{"before": "ens1", "after": "roce0", "rdma_before": "", "rdma_after": ""}]}
+    found = facts_of({host: {"interfaces": {"ens1": {"name": "ens1"}}} for host in ("p0", "p1")}, ["p0", "p1"], renamed=rows)
+    assert found == {"p0": {"interfaces": {"roce0": {"name": "roce0"}}}, "p1": {"interfaces": {"ens1": {"name": "ens1"}}}}
+
+
+def test_what_has_to_be_written_into_the_inventory() -> None:
+    rows = [{"rdma_before": f"mlx5_{rail}", "rdma_after": f"mlx5_rail{rail}"} for rail in range(2)]
+    given = {host: {"sglang_rdma_devices": ["mlx5_0", "mlx5_1"], "sglang_cluster": "c"} for host in ("p0", "p1", "d0")}
+    said = plan.translated(given, {"p0": rows, "p1": rows})
+    assert [row["sglang_rdma_devices"] for row in given.values()] == [["mlx5_rail0", "mlx5_rail1"]] * 2 + [["mlx5_0", "mlx5_1"]]
+    assert given["p0"]["sglang_cluster"] == "c"
+    (text,) = said
+    assert text.startswith('sglang_rdma_devices (host p0, p1) is ["mlx5_0", "mlx5_1"]')
+    assert 'Write ["mlx5_rail0", "mlx5_rail1"] into the inventory' in text
+    assert plan.translated(given, {"p0": rows, "r0": []}) == []

@@ -14,6 +14,7 @@ from pathlib import Path
 from ansible_collections.railyard.sglang.plugins.modules import host_capture, rdma_facts
 from ansible_collections.railyard.sglang.tests.unit.support.captured import Pairs
 from ansible_collections.railyard.sglang.tests.unit.support.modules import run
+from ansible_collections.railyard.sglang.tests.unit.support.unpacking import unpack_into
 
 
 def test_twice_and_in_check_mode(tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ def test_facts_of_the_archive(tmp_path: Path) -> None:
     place = tmp_path / "host.tar"
     run(host_capture.main, {"dest": str(place), "report": str(tmp_path / "host.json")})
     with tarfile.open(fileobj=io.BytesIO(place.read_bytes())) as archive:
-        archive.extractall(tmp_path / "tree", filter="data")
+        unpack_into(archive, tmp_path / "tree")
     here, there = (run(rdma_facts.main, row)["ansible_facts"] for row in ({}, {"root": str(tmp_path / "tree")}))
     Pairs(here, there)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.modules import host_check
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_host import filtered
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import World, cpu_world, gpu_world
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster
 from ansible_collections.railyard.sglang.tests.unit.support.modules import run
@@ -42,6 +43,12 @@ def test_a_port_that_this_process_holds(check: bool) -> None:
     assert "preflight.address" not in result["msg"]
 
 
+def test_some_rules_only() -> None:
+    result = run(host_check.main, {"plan": slice_of("192.0.2.77", 1), "only": ["preflight.systemd", "preflight.shm"]})
+    assert {row["rule"] for row in result["checks"]} == {"preflight.systemd", "preflight.shm"}
+    assert "preflight.address" not in str(result.get("msg", ""))
+
+
 def test_an_address_that_this_machine_does_not_have() -> None:
     result = run(host_check.main, {"plan": slice_of("192.0.2.77", 1)})
     (wrong,) = [row for row in result["problems"] if row["rule"] == "preflight.address"]
@@ -62,7 +69,7 @@ def test_a_good_host(given: World) -> None:
     result = run(host_check.main, {"plan": given.plan, "root": str(given.host.root)})
     assert not result.get("failed"), result["msg"]
     assert (result["problems"], result["findings"]) == ([], [])
-    assert result["summary"] == "40 ok, 2 n/a"
+    assert result["summary"] == "41 ok, 2 n/a"
     assert len(result["table"]) == len(result["checks"]) + 2
     assert "warnings" not in result
 
@@ -81,6 +88,18 @@ def test_all_errors_at_once_and_warnings_beside_them(given: World, capsys: pytes
     shown = str(result.get("warnings")) + capsys.readouterr().err
     assert shown.count("p0: mlx5_4:1 sends packets of 1024 bytes") == 1
     assert {row["severity"] for row in result["findings"]} == {"error", "warning"}
+
+
+def test_closed_ports_are_a_note_where_a_later_stage_opens_them(given: World) -> None:
+    filtered("firewalld_public")(given)
+    arguments = {"plan": given.plan, "root": str(given.host.root)}
+    result = run(host_check.main, arguments)
+    assert result["failed"]
+    assert {row["rule"] for row in result["problems"]} == {"preflight.firewall"}
+    assert "set network_firewall: true, or firewall-cmd --permanent --zone=public --add-port=30000/tcp" in result["msg"]
+    result = run(host_check.main, {**arguments, "firewall_managed": True})
+    assert not result.get("failed"), result["msg"]
+    assert {row["severity"] for row in result["findings"]} == {"note"}
 
 
 def test_waived(given: World) -> None:

@@ -23,7 +23,7 @@ def make_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine in the place of this one."""
     machine = Machine(tmp_path / "root")
     monkeypatch.setattr(host_tuning, "Tree", lambda _root, _label: machine)
-    monkeypatch.setattr(host_tuning, "runner", lambda _module: machine.run)
+    monkeypatch.setattr(host_tuning, "runner", lambda _module, _directories: machine.run)
     monkeypatch.setattr(host_tuning.os, "geteuid", lambda: 0)
     return machine
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.model import directory
+from ansible_collections.railyard.sglang.plugins.module_utils.model.tiny import parts
 from ansible_collections.railyard.sglang.plugins.modules import model
 from ansible_collections.railyard.sglang.tests.unit.support.modules import run
 
@@ -78,13 +79,65 @@ def test_check_mode_on_a_bare_host(path: Path) -> None:
     assert not path.parent.exists()
 
 
-def test_remains_of_an_interrupted_run_go(path: Path) -> None:
-    for name in (".tiny.new-abc", ".tiny.old-abc"):
+def test_remains_of_an_interrupted_run_go_and_nothing_else(path: Path) -> None:
+    for name in (".tiny.new-abc", ".tiny.old-abc", ".tiny.versions", ".tinyother", ".tiny.backup"):
         (path.parent / name).mkdir(parents=True)
         (path.parent / name / "model.safetensors").write_bytes(b"half")
-    (path.parent / ".tinyother").mkdir()
+    (path.parent / ".tiny.old-file").write_text("mine", encoding="utf-8")
     tiny(path)
-    assert sorted(os.listdir(path.parent)) == [".tinyother", "tiny"]
+    assert sorted(os.listdir(path.parent)) == [".tiny.backup", ".tiny.old-file", ".tiny.versions", ".tinyother", "tiny"]
+
+
+def real(path: Path) -> None:
+    """Be a model of one file that has the names of the tiny one's."""
+    for name, content in parts().items():
+        (path / name).write_bytes(content[::-1])
+
+
+FOREIGN: dict[str, Callable[[Path], Any]] = {
+    "a model of the same names": real,
+    "another file": lambda path: (path / "model-00001-of-00002.safetensors").write_bytes(b"weights"),
+    "another directory": lambda path: (path / "original").mkdir(),
+    "a part of the tiny one, and a note": lambda path: ((path / "config.json").write_bytes(parts()["config.json"]), (path / "x").touch()),
+    "a marked one that got another file": lambda path: (tiny(path), (path / "weights.bin").touch(), (path / "config.json").unlink()),
+    "a marked one that got a directory": lambda path: (tiny(path), (path / "original").mkdir(), (path / "config.json").unlink()),
+}
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("fill", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_somebody_else_put_there_is_left_alone(path: Path, fill: Callable[[Path], Any], linked: bool, check: bool) -> None:
+    place = path.parent / "elsewhere" if linked else path
+    place.mkdir(parents=True)
+    if linked:
+        path.symlink_to("elsewhere")
+    fill(place)
+    before = {item.relative_to(path.parent): item.lstat().st_ino for item in path.parent.rglob("*")}
+    result = tiny(path, check)
+    assert result["failed"]
+    assert f"{place}: holds what the tiny model does not consist of" in result["msg"]
+    assert "Fix: move it away, give sglang_model.path another name, or set sglang_model.source to path" in result["msg"]
+    assert {item.relative_to(path.parent): item.lstat().st_ino for item in path.parent.rglob("*")} == before
+
+
+def test_a_file_in_its_place_is_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("mine", encoding="utf-8")
+    assert "is no directory, and the tiny model" in tiny(path)["msg"]
+    assert path.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("names", [[], ["config.json"], ["model.safetensors", "tokenizer.json"]])
+def test_one_without_a_mark_that_is_its_own_is_completed(path: Path, names: list[str]) -> None:
+    path.mkdir(parents=True)
+    for name in names:
+        (path / name).write_bytes(parts()[name])
+    assert tiny(path)["checksum"] == CHECKSUM
+    # From now on it is known as such, whatever happens to its files.
+    flip(path)
+    assert tiny(path)["checksum"] == CHECKSUM
+    assert os.listdir(path.parent) == ["tiny"]
 
 
 def test_a_slash_at_the_end_is_the_same_path(path: Path) -> None:

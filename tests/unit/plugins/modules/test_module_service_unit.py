@@ -146,3 +146,15 @@ def test_a_unit_of_somebody_else_is_left_alone(
 @pytest.mark.parametrize(("name", "lacking"), [("", False), ("root", False), ("railyard-no-such-user", True)])
 def test_lacks_user(name: str, lacking: bool) -> None:
     assert service_unit.lacks_user(name) is lacking
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [({}, False), ({"old": "old"}, False), ({"link": "old"}, False), ({"link": "new"}, True), ({"absent": "new"}, True)],
+)
+def test_a_link_that_is_yet_to_be_switched_counts_as_a_change(tmp_path: Path, targets: dict[str, str], expected: bool) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "old")
+    found = {str(tmp_path / link): str(tmp_path / tree) for link, tree in targets.items()}
+    assert service_unit.moves({"links": [str(tmp_path / "link"), str(tmp_path / "absent")], "link_targets": found}) is expected

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import jinja2
@@ -21,6 +22,7 @@ def text() -> str:
     """Return the role engine's unit with its defaults."""
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, autoescape=jinja2.select_autoescape())
     environment.filters["railyard.sglang.systemd_command"] = " ".join
+    environment.tests["match"] = lambda value, pattern: re.match(pattern, value) is not None
     template = environment.from_string((ROLE / "templates/unit.service.j2").read_text(encoding="utf-8"))
     values = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
     rank = {"instance": "p", "rank": 0, "nodes": 2, "pool": "p", "environment_file": "/e", "python": "/p", "argv": ["-m", "x"]}

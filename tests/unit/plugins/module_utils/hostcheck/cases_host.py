@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import functools
+import json
+from pathlib import Path
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import ERROR, NEEDLESS, NOTE, OK, UNKNOWN, WARNING
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.changes import (
@@ -29,12 +31,60 @@ from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostche
 )
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import (
     HEADER,
+    Change,
     cpu_world,
+    gpu_world,
     new_world,
     router_world,
 )
 
+CAPTURES = Path(__file__).resolve().parents[1] / "hostfirewall/captures"
+RULES = "nft -j list ruleset"
+
+
+def filtered(name: str) -> Change:
+    """Return a change to a host with captured rules."""
+    return answer(RULES, 0, (CAPTURES / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def extension(verdict: str) -> Change:
+    """Return a change to a host of iptables: a rule that nft cannot show before a verdict."""
+    table = {"family": "ip", "table": "filter"}
+    chain = {"chain": {**table, "name": "INPUT", "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}}
+    rule = {"rule": {**table, "chain": "INPUT", "expr": [{"xt": {"type": "match", "name": "tcp"}}, {verdict: None}]}}
+    return answer(RULES, 0, json.dumps({"nftables": [chain, rule]}))
+
+
+ALONE = {"flows": [], "sources": {}, "peers": "", "management_address": ""}
 HOST: dict[str, list[Case]] = {
+    "firewall": [
+        Case(
+            ERROR, filtered("firewalld_public"), "tcp 30000 on 203.0.113.10 (API, from lab routers) is closed by zone public of firewalld",
+            cpu_world,
+        ),
+        Case(ERROR, filtered("firewalld_public"), "tcp 15000-17000 on 203.0.113.10 (Mooncake handshake, from lab decode)", cpu_world),
+        Case(ERROR, filtered("firewalld_public"), "tcp 32768-60999 (ephemeral ports between engines, from lab engines)", cpu_world),
+        Case(
+            ERROR, filtered("firewalld_public"), "tcp 8000 on 198.51.100.210 (router API, from clients) is closed by zone public",
+            router_world,
+        ),
+        Case(OK, filtered("firewalld_open"), "", cpu_world),
+        Case(OK, answer(RULES, 0, '{"nftables": []}'), "", cpu_world),
+        Case(OK, filtered("firewalld_open"), "", gpu_world),
+        Case(ERROR, extension("drop"), "closed by chain INPUT of table ip filter", cpu_world),
+        Case(UNKNOWN, extension("accept"), "xt in chain INPUT of table filter", cpu_world),
+        Case(UNKNOWN, answer(RULES, 1, "", "Operation not permitted (you must be root)"), "Operation not permitted", cpu_world),
+        Case(UNKNOWN, answer(RULES, 0, "{}"), "not understood", cpu_world),
+        Case(UNKNOWN, answer("firewall-cmd", 0), "install nftables", cpu_world),
+        Case(UNKNOWN, answer("iptables", 0, "-P INPUT DROP\n"), "iptables has rules of its own", cpu_world),
+        Case(OK, answer("iptables", 0, "-P INPUT ACCEPT\n"), "", cpu_world),
+        Case(
+            UNKNOWN, both(answer(RULES, 0, '{"nftables": []}'), file("/proc/net/ip_tables_names", "filter\n"),
+                          answer("iptables-legacy", 0, "-P INPUT ACCEPT\n-A INPUT -j DROP\n")),
+            "iptables-legacy has rules of its own", cpu_world,
+        ),
+        Case(NEEDLESS, plan(firewall=ALONE), "nothing of the plan is reached"),
+    ],
     "systemd": [Case(ERROR, gone("/run/systemd/system"), "systemd does not run this host")],
     "address": [
         Case(

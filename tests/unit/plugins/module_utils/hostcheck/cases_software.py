@@ -40,7 +40,7 @@ SOFTWARE: dict[str, list[Case]] = {
         ),
         Case(
             ERROR, file(f"{LIBRARIES}/libstdc++.so.6", b"GLIBCXX_3.4.19\0"),
-            "ends at GLIBCXX_3.4.19, and Mooncake of sglang-0.5.23-cu13 needs GLIBCXX_3.4.24", new_world,
+            "ends at GLIBCXX_3.4.19, and Mooncake of sglang-0.5.23-cu13 needs GLIBCXX_3.4.22", new_world,
         ),
         Case(
             ERROR, file(f"{LIBRARIES}/libstdc++.so.6", b"GLIBCXX_3.4.19\0"), "ends at GLIBCXX_3.4.19",
@@ -53,7 +53,7 @@ SOFTWARE: dict[str, list[Case]] = {
         Case(NEEDLESS, nothing, "no rank", router_world),
     ],
     "glibc": [
-        Case(ERROR, file(f"{LIBRARIES}/libc.so.6", b"GLIBC_2.34\0"), "ends at GLIBC_2.34"),
+        Case(ERROR, file(f"{LIBRARIES}/libc.so.6", b"GLIBC_2.33\0"), "ends at GLIBC_2.33"),
         Case(ERROR, file(f"{LIBRARIES}/libc.so.6", b"GLIBC_2.17\0"), "ends at GLIBC_2.17, and Mooncake of sglang-0.5.23-cu13", new_world),
         Case(UNKNOWN, file(f"{LIBRARIES}/libc.so.6", b"none"), "cannot be read"),
         Case(NEEDLESS, rank(arguments={"disaggregation-transfer-backend": "nixl"}), "no rank transfers by Mooncake"),
@@ -70,6 +70,7 @@ SOFTWARE: dict[str, list[Case]] = {
         Case(WARNING, answer(MANAGER, 0, "PYTHONPATH=/opt/y\n"), "what is put there"),
         Case(ERROR, answer(MANAGER, 0, "PYTHONHOME=/opt/y\n"), "PYTHONHOME"),
         Case(OK, both(rank(environment={"PYTHONPATH": "/opt/x"}), file("/opt/x/nvidia/cudnn/x", "")), ""),
+        Case(OK, both(rank(environment={"PYTHONPATH": "/opt/x"}, links=["/opt/x"]), file("/opt/x/deep_ep/__init__.py", "")), ""),
         Case(NEEDLESS, nothing, "no rank", router_world),
     ],
     "site-packages": [

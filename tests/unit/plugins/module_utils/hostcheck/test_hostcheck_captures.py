@@ -17,6 +17,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows imp
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.world import slice_of
 from ansible_collections.railyard.sglang.tests.unit.support.shared import capture
+from ansible_collections.railyard.sglang.tests.unit.support.unpacking import unpack_into
 
 INFINIBAND = [f"mlx5_{index}" for index in (0, 1, 4, 5, 6, 7, 8, 9)]
 
@@ -36,7 +37,7 @@ def soft(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the tree of a machine with two soft-RoCE devices."""
     place = tmp_path_factory.mktemp("rxe")
     with tarfile.open(capture("rxe-debian12/rxe-2dev.tar")) as archive:
-        archive.extractall(place, filter="data")
+        unpack_into(archive, place)
     return place
 
 

@@ -18,7 +18,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows imp
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rules import RULES
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck import world as worlds
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_gpus import GPUS
-from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_host import HOST
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_host import HOST, filtered
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_rdma import RDMA
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.cases_software import SOFTWARE
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.hostcheck.changes import OWN, Case
@@ -74,8 +74,28 @@ def test_a_host_of_cpu_ranks_is_asked_nothing_about_gpus(tmp_path: Path) -> None
 
     context = world.context()
     context.run = run
-    assert look.summary(look.rows(context)) == "14 ok, 28 n/a"
-    assert asked == ["systemctl"]
+    assert look.summary(look.rows(context)) == "15 ok, 28 n/a"
+    assert asked == ["systemctl", "nft", "iptables", "ip6tables", "firewall-cmd"]
+
+
+def test_a_port_that_stage_network_opens_is_a_note(tmp_path: Path) -> None:
+    world = worlds.cpu_world(tmp_path)
+    filtered("firewalld_public")(world)
+    context = world.context()
+    context.opens = True
+    rows = [row for row in look.rows(context) if row.rule == "preflight.firewall"]
+    assert {row.state for row in rows} == {NOTE}
+    assert {row.fix for row in rows} == {"nothing: stage network opens it"}
+    assert "tcp 22" not in " ".join(row.text for row in rows)
+
+
+def test_soft_roce_needs_its_port(tmp_path: Path) -> None:
+    world = worlds.gpu_world(tmp_path)
+    filtered("firewalld_open")(world)
+    assert any(flow["port"] == "4791" for flow in world.plan["firewall"]["flows"])
+    world.host.file("/sys/class/infiniband/rxe0/parent", "fab0")
+    (row,) = [row for row in world.rows() if row.rule == "preflight.firewall"]
+    assert (row.state, row.found) == (ERROR, "udp 4791 closed")
 
 
 def test_every_rule_is_broken_kept_unknown_and_not_needed() -> None:

@@ -38,6 +38,7 @@ from ansible_collections.railyard.sglang.tests.unit.support.captured import (
 )
 from ansible_collections.railyard.sglang.tests.unit.support.shared import captures
 from ansible_collections.railyard.sglang.tests.unit.support.sysfs import MI300X, Host, hgx
+from ansible_collections.railyard.sglang.tests.unit.support.unpacking import unpack_into
 
 T = TypeVar("T")
 # What chooses devices must choose the same ones; names and indexes are no secrets.
@@ -133,7 +134,7 @@ def test_real_machines(tmp_path: Path, directory: str, file: str) -> None:
         data = (root / file).read_bytes()
         root = tmp_path / "host"
         with tarfile.open(fileobj=io.BytesIO(bz2.decompress(data) if file.endswith("bz2") else data)) as archive:
-            archive.extractall(root, filter="data")
+            unpack_into(archive, root)
         root = next(entry.parent for entry in [root / "sys", *root.rglob("sys")] if entry.is_dir())
     pairs = same(Root(str(root)), replayed(Recorder(str(root)), tmp_path / "again"))
     assert len(pairs.new) > 30

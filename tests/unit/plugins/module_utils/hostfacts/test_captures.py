@@ -21,6 +21,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot 
 from ansible_collections.railyard.sglang.tests.unit.support.machines import names, port
 from ansible_collections.railyard.sglang.tests.unit.support.shared import capture
 from ansible_collections.railyard.sglang.tests.unit.support.sysfs import Host
+from ansible_collections.railyard.sglang.tests.unit.support.unpacking import unpack_into
 
 Facts = dict[str, Any]
 HGX = names(0, 3, 4, 5, 6, 9, 10, 11)
@@ -136,7 +137,7 @@ def unpacked(path: str, place: Path) -> Root:
         plain.write_bytes(bz2.decompress(source.read_bytes()))
         source = plain
     with tarfile.open(source) as archive:
-        archive.extractall(place, filter="data")
+        unpack_into(archive, place)
     found = next(entry.parent for entry in [place / "sys", *place.rglob("sys")] if entry.is_dir())
     return Root(str(found))
 

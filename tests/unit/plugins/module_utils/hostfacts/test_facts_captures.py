@@ -16,6 +16,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.gather i
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root, natural
 from ansible_collections.railyard.sglang.tests.unit.support.shared import capture
 from ansible_collections.railyard.sglang.tests.unit.support.sysfs import Host
+from ansible_collections.railyard.sglang.tests.unit.support.unpacking import unpack_into
 
 Row = tuple[Any, ...]
 
@@ -49,8 +50,7 @@ def test_hand_edited_tree() -> None:
 def unpack(name: str, place: Path) -> Root:
     """Return a captured archive as a root."""
     with tarfile.open(capture(name)) as archive:
-        for member in archive:
-            archive.extract(member, place, filter="data")
+        unpack_into(archive, place)
     inner = [path for path in place.iterdir() if path.is_dir()]
     return Root(str(place if (place / "sys").is_dir() else inner[0]))
 

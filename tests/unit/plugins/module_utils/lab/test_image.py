@@ -151,6 +151,20 @@ def test_machine_without_sources_is_told_what_to_set(os_release: str, suite: str
         make_recipe([], suite, root=machine(tmp_path, os_release, DEB822))
 
 
+def test_another_release_of_debian_comes_from_the_same_place(tmp_path: Path) -> None:
+    root = machine(tmp_path / "root", "VERSION_CODENAME=bookworm\n", DEB822)
+    recipe = make_recipe([], "trixie", root=root)
+    assert recipe.suite == "trixie"
+    assert recipe.sources.startswith("Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie trixie-updates\n")
+    assert "Suites: trixie-security\n" in recipe.sources
+    assert "bookworm" not in recipe.sources
+    # An operator's files are what the operator says, whatever they lack.
+    own = tmp_path / "own.sources"
+    own.write_text(DEB822)
+    with pytest.raises(LabError, match="No package source for the release 'trixie'"):
+        make_recipe([], "trixie", [own], root=root)
+
+
 def test_operators_sources_are_used(tmp_path: Path) -> None:
     own = tmp_path / "own.list"
     own.write_text("deb http://m.example/ubuntu noble main\n")

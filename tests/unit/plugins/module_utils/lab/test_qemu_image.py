@@ -39,6 +39,7 @@ def test_name_changes_with_each_ingredient(change: dict[str, Any]) -> None:
         (qemu_image, "MACHINE_RECIPE", 99),
         (qemu_image, "FILES", {}),
         (qemu_image, "MASKED_UNITS", ()),
+        (qemu_image, "DISABLED_UNITS", ()),
         (qemu_image, "KEPT_DRIVERS", ()),
         (qemu_image, "DISK_SIZE_MB", 1),
         (image, "RECIPE", 99),
@@ -93,6 +94,10 @@ def fake_root(root: Path) -> None:
     (root / "boot/vmlinuz-6.1.0-1-amd64").write_bytes(b"kernel")
     (modules / "kernel/virtio_blk.ko").write_bytes(b"block")
     (modules / "modules.dep").write_text("kernel/virtio_blk.ko:\n")
+    for name in ("multi-user.target.wants/firewalld.service", "dbus-org.fedoraproject.FirewallD1.service"):
+        path = root / "etc/systemd/system" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to("/lib/systemd/system/firewalld.service")
 
 
 class Builder:
@@ -108,7 +113,7 @@ class Builder:
         if argv[0] == "mmdebstrap":
             fake_root(Path(argv[-2]))
         if argv[0] == "mke2fs":
-            self.units = {path.name for path in Path(argv[-2], "etc/systemd/system").iterdir()}
+            self.units = {path.name for path in Path(argv[-2], "etc/systemd/system").rglob("*")}
         return Completed(1 if argv[0] == self.failing else 0, "", "it broke")
 
 
@@ -122,6 +127,7 @@ def test_image_is_built_once_and_whole(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == [RECIPE.digest()]
     assert [command[0] for command in builder.commands] == ["apt-config", "mmdebstrap", "mke2fs", "sync"]
     assert {"railyard-soft-roce.service", "NetworkManager-wait-online.service"} <= builder.units
+    assert not [name for name in builder.units if "irewall" in name]
     assert build_machine_image(RECIPE, tmp_path, builder) == path
     assert len(builder.commands) == 4
 

@@ -25,6 +25,19 @@ def wide() -> Inventory:
 
 
 REFUSALS = {
+    "a PYTHONPATH that hides DeepEP": Refusal(
+        "deepep.path",
+        {"sglang_env.PYTHONPATH": "/opt/mine"},
+        "sglang_env.PYTHONPATH",
+        "'/opt/mine' does not lead to /opt/sglang/deepep/sglang-0.5.8-cu12",
+        "add /opt/sglang/deepep/sglang-0.5.8-cu12 to it",
+    ),
+    "libgdrapi that NVSHMEM does not find": Refusal(
+        "deepep.path",
+        {"sglang_deepep_gdrcopy": True, f"{DECODE}.env.LD_LIBRARY_PATH": "/opt/mine"},
+        f"{DECODE}.env.LD_LIBRARY_PATH",
+        "does not lead to /opt/sglang/deepep/sglang-0.5.8-cu12/lib",
+    ),
     "devices that NVSHMEM does not look for": Refusal(
         "deepep.hca-prefix",
         {"sglang_rdma_devices": ["rdma0", "rdma1", "mlx5_2"]},

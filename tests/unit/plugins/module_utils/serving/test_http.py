@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -61,6 +62,28 @@ def test_timed_out() -> None:
     assert time.monotonic() - started < 5
 
 
+def drip(server: socket.socket, head: bytes, ended: threading.Event) -> None:
+    connection, _address = server.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
+        while not ended.wait(0.02):
+            connection.sendall(b".")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_in_drops_is_cut(stream: bool) -> None:
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        thread = threading.Thread(target=drip, args=(server, b"Content-Length: 1000000\r\n", ended))
+        thread.start()
+        answer = http.events(open_url, url, 0.5, {})[0] if stream else http.request(open_url, url, 0.5)
+        ended.set()
+        thread.join()
+    assert answer.error == "timed out"
+
+
 def hang_up(server: socket.socket) -> None:
     connection, _address = server.accept()
     connection.close()
@@ -81,3 +104,26 @@ def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with serving({"/x": (200, {})}) as server:
         assert http.request(open_url, server.url + "/x", 5).status == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "answer", "events"),
+    [
+        (200, b"data: {}\n\n: comment\n\ndata:  \xc3\xa9\n\ndata: [DONE]\n\n", http.Answer(200), ["{}", "é", "[DONE]"]),
+        (200, b'{"choices": []}', http.Answer(200, '{"choices": []}'), []),
+        (200, b"\n{\n 1}\n", http.Answer(200, "\n{\n 1}\n"), []),
+        (200, b"data: a", http.Answer(200), ["a"]),
+        (500, b"KVTransferError", http.Answer(500, "KVTransferError"), []),
+        (200, b"", http.Answer(200), []),
+    ],
+)
+def test_events(status: int, body: bytes, answer: http.Answer, events: list[str]) -> None:
+    with serving({"/x": (status, body)}) as server:
+        found, rows = http.events(open_url, server.url + "/x", 20, {"stream": True})
+    assert (found, [text for _second, text in rows]) == (answer, events)
+    assert all(second >= 0 for second, _text in rows)
+
+
+def test_events_that_do_not_come() -> None:
+    with serving({"/x": (0, None)}) as server:
+        assert http.events(open_url, server.url + "/x", 0.3, {})[0] == http.Answer(0, error="timed out")

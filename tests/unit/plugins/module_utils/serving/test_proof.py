@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, railyard.sglang contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the router has the planned workers, and whether tokens come out."""
+"""Whether the router has the planned workers and model."""
 
 from __future__ import annotations
 
@@ -45,6 +45,14 @@ def listed(*rows: dict[str, Any]) -> Answer:
             listed(PREFILL, DECODE, {**PREFILL, "url": "http://203.0.113.11:30000"}),
             ["http://203.0.113.11:30000 is listed, but not planned"],
         ),
+        (
+            listed({**PREFILL, "bootstrap_port": 8999}, DECODE),
+            ["prefill prefill-0 http://203.0.113.10:30000 is listed with bootstrap port 8999, planned is 8998"],
+        ),
+        (
+            listed({**PREFILL, "model_id": "unknown"}, {**DECODE, "model_id": "tiny"}),
+            ["prefill prefill-0 http://203.0.113.10:30000 is listed with an unknown model: it has not said what it serves"],
+        ),
         (Answer(503), ["/workers answered 503"]),
         (Answer(0, error="refused"), ["/workers answered refused"]),
         (Answer(200, "[]"), ["/workers answered 200"]),
@@ -56,51 +64,67 @@ def test_workers(answer: Answer, problems: list[str]) -> None:
     assert proof.worker_problems(PLANNED, answer) == problems
 
 
-def chat(**changes: Any) -> Answer:
-    body = {
-        "model": "tiny",
-        "choices": [{"message": {"role": "assistant", "content": "hello"}, "finish_reason": "length"}],
-        "usage": {"completion_tokens": 16},
-        **changes,
-    }
-    return Answer(200, json.dumps(body))
+# Of router 0.3.2 with sglang 0.5.8 behind it.
+REAL = """{"workers":[{"id":"b762","url":"http://203.0.113.10:30000","model_id":"tiny","priority":50,"cost":1.0,"worker_type":"prefill",\
+"is_healthy":true,"load":0,"connection_mode":"HTTP","bootstrap_port":8998,"metadata":{"load_balance_method":"follow_bootstrap_room",\
+"tp_size":"1","disaggregation_mode":"prefill","served_model_name":"tiny","dp_size":"1"},"disable_health_check":false},{"id":"25df",\
+"url":"http://203.0.113.110:30001","model_id":"tiny","priority":50,"cost":1.0,"worker_type":"decode","is_healthy":true,"load":0,\
+"connection_mode":"HTTP","metadata":{"dp_size":"1","served_model_name":"tiny","disaggregation_mode":"decode","tp_size":"1"},\
+"disable_health_check":false}],"total":2,"stats":{"prefill_count":1,"decode_count":1,"regular_count":0}}"""
 
 
-def choice(content: Any, reason: str = "length") -> list[dict[str, Any]]:
-    return [{"message": {"content": content}, "finish_reason": reason}]
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (REAL, []),
+        (REAL.replace("8998", "8999"), ["prefill prefill-0 http://203.0.113.10:30000 is listed with bootstrap port 8999, planned is 8998"]),
+        (
+            REAL.replace('e":"prefill"', "@").replace('e":"decode"', 'e":"prefill"').replace("@", 'e":"decode"'),
+            [
+                "prefill prefill-0 http://203.0.113.10:30000 is listed as decode",
+                "decode decode-0 http://203.0.113.110:30001 is listed as prefill",
+            ],
+        ),
+    ],
+)
+def test_the_real_routers_list(text: str, problems: list[str]) -> None:
+    assert proof.worker_problems(PLANNED, Answer(200, text)) == problems
+    assert proof.lasting_problems(PLANNED, Answer(200, text)) == problems
+
+
+MODELS = "/v1/models answered"
 
 
 @pytest.mark.parametrize(
     ("answer", "problems"),
     [
-        (chat(), []),
-        (chat(usage={"completion_tokens": 1}), ["1 tokens came back, 16 were asked for (one token: prefill and decode may be swapped)"]),
-        (chat(usage={"completion_tokens": 15}), ["15 tokens came back"]),
-        (chat(usage=None), ["None tokens came back"]),
-        (chat(model="unknown"), ["the answer names model 'unknown', planned is 'tiny'"]),
-        (chat(choices=[]), ["the answer has no text"]),
-        (chat(choices=choice("")), ["the answer has no text"]),
-        (chat(choices=choice(None)), ["the answer has no text"]),
-        (chat(choices=choice("x", "abort")), ["finish_reason is 'abort', expected 'length'"]),
-        (chat(choices=choice("x", "stop"), model="m"), ["names model 'm'", "finish_reason is 'stop'"]),
-        (Answer(500, '{"error": "KVTransferError"}'), ["the chat answered 500", "KVTransferError"]),
-        (Answer(503, "no prefill worker"), ["the chat answered 503: no prefill worker"]),
-        (Answer(0, error="timed out"), ["the chat answered timed out"]),
-        (Answer(200, "[]"), ["the chat answered 200: []"]),
+        (Answer(200, '{"object":"list","data":[{"id":"tiny","object":"model","owned_by":"self"}]}'), []),
+        (
+            Answer(200, '{"object":"list","data":[{"id":"unknown"},{"id":"tiny"}]}'),
+            ["/v1/models names tiny, unknown, planned is tiny: a worker did not say what it serves, as a rank above 0 does not"],
+        ),
+        (Answer(200, '{"data":[{"id":"other"}]}'), ["/v1/models names other, planned is tiny"]),
+        (Answer(200, '{"data":[]}'), ["/v1/models names no model, planned is tiny"]),
+        (Answer(503, "No models available"), [f"{MODELS} 503"]),
+        (Answer(0, error="refused"), [f"{MODELS} refused"]),
+        (Answer(200, "[]"), [f"{MODELS} 200"]),
     ],
 )
-def test_answer(answer: Answer, problems: list[str]) -> None:
-    found = proof.answer_problems(answer, "tiny", 16)
-    assert bool(found) == bool(problems)
-    for text in problems:
-        assert any(text in row for row in found), found
+def test_models(answer: Answer, problems: list[str]) -> None:
+    assert proof.model_problems("tiny", answer) == problems
 
 
-def test_the_request_asks_for_exactly_so_many_tokens() -> None:
-    body = proof.chat("tiny", "Say hello.", 8)
-    assert (body["max_tokens"], body["ignore_eos"], body["temperature"], body["stream"]) == (8, True, 0, False)
-    assert body["messages"] == [{"role": "user", "content": "Say hello."}]
-
-
-def test_content() -> None:
-    assert proof.content(chat(choices=choice("é"))) == "é"
+@pytest.mark.parametrize(
+    ("answer", "lasting"),
+    [
+        (listed(PREFILL, DECODE), 0),
+        (listed(), 0),
+        (listed({**PREFILL, "is_healthy": False}), 0),
+        (Answer(0, error="refused"), 0),
+        (listed({**PREFILL, "worker_type": "decode"}), 1),
+        (listed({**PREFILL, "bootstrap_port": 8999}), 1),
+        (listed(PREFILL, DECODE, {**PREFILL, "url": "http://203.0.113.11:30000"}), 1),
+    ],
+)
+def test_what_no_waiting_mends(answer: Answer, lasting: int) -> None:
+    assert len(proof.lasting_problems(PLANNED, answer)) == lasting

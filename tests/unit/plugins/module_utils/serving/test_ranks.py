@@ -43,6 +43,10 @@ def seen(**changes: Any) -> ranks.Observed:
         (seen(health=LOADING, registrations={}), "loading", "/health: 503", False),
         (seen(health=LOADING), "registered", "/health: 503", False),
         (seen(health=Answer(0, error="timed out")), "registered", "/health: timed out", False),
+        (seen(health=LOADING, waited=20.1), "hanging", "/health: 503 after 20 s; a rank of the instance is stopped", False),
+        (seen(health=Answer(0, error="timed out"), waited=21.0, registrations={"1": REFUSED}), "hanging", "timed out after 21 s", False),
+        (seen(waited=18.0), "ready", "", False),
+        (seen(active="failed", waited=20.0, health=REFUSED), "stopped", "is failed", True),
         (seen(registrations={"1": MISSING}), "serving", "engine rank 1 is not registered (500)", False),
         (seen(registrations={"1": NULLS}), "serving", "engine rank 1 is not registered (200)", False),
         (seen(registrations={"1": REFUSED}), "serving", "engine rank 1 is not registered (refused)", False),
@@ -70,7 +74,29 @@ def test_the_question() -> None:
     rows = [{"engine_rank": 3, "dp_group": 0, "pp_rank": 0}, {"engine_rank": 0, "dp_group": 2, "pp_rank": 1}]
     urls = ranks.registration_urls({"registration": {"url": "http://203.0.113.10:8998", "engine_ranks": rows}})
     assert urls == {
-        "3": "http://203.0.113.10:8998/route?engine_rank=3&target_dp_group=0&target_pp_rank=0",
-        "0 of DP group 2 of stage 1": "http://203.0.113.10:8998/route?engine_rank=0&target_dp_group=2&target_pp_rank=1",
+        "3": "http://203.0.113.10:8998/route?engine_rank=3&target_dp_group=0&target_pp_rank=0"
+        "&target_tp_rank=3&prefill_dp_rank=0&prefill_cp_rank=0",
+        "0 of DP group 2 of stage 1": "http://203.0.113.10:8998/route?engine_rank=0&target_dp_group=2&target_pp_rank=1"
+        "&target_tp_rank=0&prefill_dp_rank=2&prefill_cp_rank=0",
     }
     assert ranks.registration_urls({"registration": None}) == {}
+
+
+def rows(*states: str) -> list[dict[str, str]]:
+    return [{"state": state} for state in states]
+
+
+def test_a_state_that_lasts_is_a_verdict() -> None:
+    first = ranks.since([], rows("loading", "hanging"), 21.0)
+    assert first == [("loading", 21.0), ("hanging", 21.0)]
+    assert not ranks.lasting(first, 21.0)
+    second = ranks.since(first, rows("loading", "hanging"), 42.0)
+    assert second == first
+    assert ranks.lasting(second, 42.0)
+    # Busy once, and then not any more; and what loads may take its time.
+    healed = ranks.since(first, rows("loading", "ready"), 42.0)
+    assert not ranks.lasting(healed, 1000.0)
+    again = ranks.since(healed, rows("serving", "hanging"), 1000.0)
+    assert again == [("serving", 1000.0), ("hanging", 1000.0)]
+    assert not ranks.lasting(again, 1014.0)
+    assert ranks.lasting(again, 1015.0)

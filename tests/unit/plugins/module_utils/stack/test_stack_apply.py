@@ -5,19 +5,33 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.railyard.sglang.plugins.module_utils.services import units
+from ansible_collections.railyard.sglang.plugins.module_utils.stack import inuse
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.apply import Options, Outcome, apply
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.build import Source
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.definition import parse_definition
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
-from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import complete_trees, link_target
-from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import Tiny, mounted, needs_root
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import (
+    Place,
+    complete_trees,
+    link_target,
+    read_marker,
+    take_into_use,
+    write_marker,
+)
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import MINOR, Tiny, mounted, needs_root
 
 MACHINE = os.uname().machine
 NAME = "tiny-stack"
@@ -138,7 +152,7 @@ def test_missing_library(tiny: Tiny) -> None:
     keys = {"libraries": [library]}
     outcome = run(tiny, tiny.options(defer=True), **keys)
     assert (outcome.changed, outcome.deferred) == (False, ["tiny-stack needs librailyard-none.so.7"])
-    assert [entry.deb for entry in outcome.libraries] == ["libnone7"]
+    assert [entry.package for entry in outcome.lacks] == ["libnone7"]
     assert run(tiny, tiny.options(check=True), **keys).changed is True
     with pytest.raises(StackError, match=r"lacks librailyard-none.so.7. Fix: install libnone7"):
         run(tiny, tiny.options(), **keys)
@@ -158,3 +172,163 @@ def test_unfit_host_is_named_before_anything_is_done(tiny: Tiny, keys: dict[str,
     with pytest.raises(StackError, match=f"stack tiny-stack: .*{expected}"):
         run(tiny, tiny.options(check=check), **keys)
     assert not tiny.root.exists()
+
+
+def test_a_link_that_services_run_from_is_left_to_their_restart(tiny: Tiny) -> None:
+    asked = []
+
+    def runs(link: Path) -> list[str]:
+        asked.append(link)
+        return ["sglang-prefill-0.service"]
+
+    first = run(tiny, tiny.options(services=runs))
+    old = current(tiny)
+    assert (first.stacks[NAME]["held"], asked) == ([], []), "nothing can run from a link that was not there"
+    assert run(tiny, tiny.options(services=runs)).changed is False
+    assert asked == []
+    tiny.release("1.1")
+    predicted = run(tiny, tiny.options(services=runs, check=True))
+    built = run(tiny, tiny.options(services=runs))
+    assert current(tiny) == old
+    assert (built.changed, built.stacks[NAME]["action"], built.stacks[NAME]["held"]) == (True, "built", ["sglang-prefill-0.service"])
+    assert (predicted.changed, predicted.before, predicted.after) == (True, built.before, built.after)
+    assert "switched to when sglang-prefill-0.service restarts" in built.after
+    for check in (True, False):
+        again = run(tiny, tiny.options(services=runs, check=check, keep=1))
+        assert (again.changed, again.stacks[NAME]["action"], again.stacks[NAME]["pruned"]) == (False, "held", [])
+        assert asked[-1] == tiny.root / NAME
+    take_into_use(tiny.root / NAME, Path(built.stacks[NAME]["tree"]))
+    after = run(tiny, tiny.options(services=runs))
+    assert (after.changed, after.stacks[NAME]["action"], current(tiny) != old) == (False, "none", True)
+
+
+def test_a_link_to_nothing_is_switched_whatever_runs(tiny: Tiny) -> None:
+    (tiny.root).mkdir()
+    (tiny.root / NAME).symlink_to(tiny.store / "gone")
+    assert run(tiny, tiny.options(services=lambda _link: ["sglang-prefill-0.service"])).stacks[NAME]["held"] == []
+    assert current(tiny).startswith(NAME)
+
+
+UNIT = "# railyard.sglang: unit of cluster {cluster}, role engine\n[Service]\nExecStart={program} -m sglang.launch_server\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "active", "found"),
+    [
+        ("{link}/bin/python", "active", True),
+        ('"{link}/bin/python"', "active", True),
+        ("{link}/bin/python", "activating", True),
+        ("{link}/bin/python", "deactivating", True),
+        ("{link}/bin/python", "inactive", False),
+        ("{link}/bin/python", "failed", False),
+        ("{link}-two/bin/python", "active", False),
+        ("/usr/bin/python3", "active", False),
+    ],
+)
+def test_services_of_a_link(tmp_path: Path, program: str, active: str, found: bool) -> None:
+    link = tmp_path / "sglang" / NAME
+    (tmp_path / "sglang-x.service").write_text(UNIT.format(cluster="lab", program=program.format(link=link)), encoding="utf-8")
+    (tmp_path / "other.service").write_text(f"[Service]\nExecStart={link}/bin/python\n", encoding="utf-8")
+
+    def systemctl(_command: list[str]) -> tuple[int, str, str]:
+        return 0, f"LoadState=loaded\nActiveState={active}\nSubState=x\nUnitFileState=enabled\nMainPID=1\nNRestarts=0\n", ""
+
+    assert inuse.services(link, systemctl, str(tmp_path)) == (["sglang-x.service"] if found else [])
+    assert list(units.marked_by_anyone(str(tmp_path))) == ["sglang-x.service"]
+    assert units.marked("lab", str(tmp_path)).keys() == {"sglang-x.service"}
+    assert units.marked("other", str(tmp_path)) == {}
+
+
+def test_a_tree_that_runs_is_not_built_again(tiny: Tiny) -> None:
+    run(tiny, tiny.options())
+    again = tiny.options(rebuild=True, services=lambda _link: ["sglang-prefill-0.service"])
+    for check in (True, False):
+        with pytest.raises(StackError, match=r"sglang-prefill-0.service runs from .* to be built anew\. Fix: stop that first"):
+            run(tiny, replace(again, check=check))
+    inode = (tiny.store / current(tiny)).stat().st_ino
+    predicted = run(tiny, tiny.options(rebuild=True, check=True))
+    built = run(tiny, tiny.options(rebuild=True))
+    assert (predicted.changed, predicted.stacks[NAME]["action"], built.stacks[NAME]["action"]) == (True, "built", "built")
+    assert (tiny.store / current(tiny)).stat().st_ino != inode
+    assert run(tiny, tiny.options()).changed is False
+
+
+@contextmanager
+def using(tree: Path, how: str) -> Iterator[None]:
+    """Have a process that uses a tree in one way."""
+    (file,) = tree.glob("lib/python3.*/site-packages/tiny/__init__.py")
+    programs = {
+        "mapped": f"import mmap; f = open({str(file)!r}, 'rb'); m = mmap.mmap(f.fileno(), 0, prot={mmap.PROT_READ}); f.close(); ",
+        "open": f"f = open({str(file)!r}); ",
+        "working directory": f"import os; os.chdir({str(tree / 'lib')!r}); ",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", programs[how] + "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout
+    process.stdout.readline()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_trees_in_use_are_not_pruned(tiny: Tiny) -> None:
+    for version in ("1.0", "1.1"):
+        tiny.release(version)
+        run(tiny, tiny.options())
+    old, new = (tree for tree in complete_trees(tiny.store, NAME)[::-1])
+    for how in ("mapped", "open", "working directory"):
+        with using(old, how):
+            for check in (True, False):
+                assert run(tiny, tiny.options(keep=1, check=check)).stacks[NAME]["pruned"] == [], how
+    other = tiny.root / "mine"
+    other.symlink_to(old)
+    assert run(tiny, tiny.options(keep=1)).stacks[NAME]["pruned"] == []
+    assert inuse.unit_trees([old, new], str(tiny.root)) == set()
+    for number, program in enumerate((f"{other}/bin/python", f"{new}/bin/python")):
+        (tiny.root / f"{number}.service").write_text(UNIT.format(cluster="lab", program=program), encoding="utf-8")
+    assert inuse.unit_trees([old, new], str(tiny.root)) == {old, new}
+    assert inuse.unit_trees([old], str(tiny.root)) == {old}
+    assert inuse.unit_trees([old, new], str(tiny.root), without=other) == {new}
+    other.unlink()
+    assert run(tiny, tiny.options(keep=1)).stacks[NAME]["pruned"] == [old.name]
+    assert not old.exists()
+
+
+def test_trees_of_stacks_that_are_not_planned_are_told(tiny: Tiny) -> None:
+    run(tiny, tiny.options())
+    other = tiny.store / "older-stack-0123456789ab"
+    other.mkdir()
+    write_marker(other, {"stack": "older-stack", "id": "0123456789ab", "mib": 7})
+    assert run(tiny, tiny.options(keep=1)).unplanned == [{"stack": "older-stack", "tree": str(other), "mib": 7}]
+    assert other.is_dir()
+
+
+def test_a_store_of_another_python_is_told_as_such(tiny: Tiny, tmp_path: Path) -> None:
+    keys = {"python": [f"3.{MINOR}", "3.99"]}
+    run(tiny, tiny.options(link=frozenset()), **keys)
+    (tree,) = complete_trees(tiny.store, NAME)
+    definition = parse_definition(tiny.changed(**keys))
+    tree.rename(Place(tiny.store, NAME, definition.content_id(99)).tree)
+    expected = rf"takes Python 3\.{MINOR} .* has the stack for 3\.99 only\. Fix: install python3\.99 here .*r0 build"
+    with pytest.raises(StackError, match=expected):
+        run(tiny, shared(tiny, tmp_path / "d0"), **keys)
+
+
+def test_an_old_tree_that_cannot_be_read_stops_nothing_and_stays(tiny: Tiny) -> None:
+    run(tiny, tiny.options())
+    marker = tiny.store / current(tiny) / ".stack.json"
+    text = marker.read_text(encoding="utf-8")
+    marker.write_text(text.replace('"format": 1', '"format": 9'), encoding="utf-8")
+    with pytest.raises(StackError, match="a newer version of the collection has made it"):
+        run(tiny, tiny.options())
+    marker.unlink()
+    marker.symlink_to(marker.name)
+    with pytest.raises(StackError, match=r"cannot be read: Too many levels.*nothing was removed"):
+        run(tiny, tiny.options())
+    marker.unlink()
+    assert read_marker(marker.parent) is None
+    marker.write_text(text, encoding="utf-8")
+    assert run(tiny, tiny.options()).changed is False

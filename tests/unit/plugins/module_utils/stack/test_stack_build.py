@@ -12,11 +12,13 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.stack import build as building
+from ansible_collections.railyard.sglang.plugins.module_utils.stack import store
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.build import build_tree
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import (
@@ -29,7 +31,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import
     surplus,
     switch_link,
 )
-from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import Tiny, mounted, needs_root
+from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import MINOR, Tiny, mounted, needs_root
 
 
 def output(place: Place, program: str) -> str:
@@ -69,8 +71,16 @@ def test_tree_can_be_read_by_others_and_has_its_bytecode(tiny: Tiny) -> None:
         assert stat.S_ISLNK(status.st_mode) or stat.S_IMODE(status.st_mode) & wanted == wanted, path
         assert status.st_uid == os.geteuid()
     tag = sys.implementation.cache_tag
-    assert (build.site_packages / "tiny" / "__pycache__" / f"__init__.{tag}.pyc").is_file()
-    assert (build.site_packages / "tiny_stub" / "__pycache__" / f"any.{tag}.pyc").is_file()
+    packages = build.place.tree / "lib" / f"python3.{MINOR}" / "site-packages"
+    assert (packages / "tiny" / "__pycache__" / f"__init__.{tag}.pyc").is_file()
+    assert (packages / "tiny_stub" / "__pycache__" / f"any.{tag}.pyc").is_file()
+
+
+def test_nothing_in_a_tree_names_the_place_where_it_was_built(tiny: Tiny) -> None:
+    build = tiny.build()
+    build_tree(build)
+    told = [path for path in build.place.tree.rglob("*") if path.is_file() and build.place.new.name.encode() in path.read_bytes()]
+    assert told == []
 
 
 def flip(wheel: Path) -> None:
@@ -146,8 +156,9 @@ def test_interrupted_build_was_never_current_and_is_begun_again(tiny: Tiny, tmp_
     process.send_signal(number)
     process.wait()
     assert read_marker(build.place.tree) is None
+    assert not build.place.tree.exists()
     if number == signal.SIGKILL:
-        assert build.place.tree.is_dir()
+        assert build.place.new.is_dir()
         assert build.place.journal.exists()
         with pytest.raises(StackError, match=r"another run holds .*lock"), hold(build.place.lock, 0, "stack x"):
             pass
@@ -237,3 +248,72 @@ def test_damaged_marker_means_not_complete(tiny: Tiny) -> None:
     assert read_marker(build.place.tree) is None
     assert build_tree(tiny.build()) is True
     assert read_marker(build.place.tree) is not None
+
+
+def unreadable(marker: Path, how: str) -> None:
+    """Have a marker that says nothing of its tree."""
+    text = marker.read_text(encoding="utf-8")
+    marker.unlink()
+    if how == "newer":
+        marker.write_text(text.replace('"format": 1', '"format": 2'), encoding="utf-8")
+    elif how == "a loop of links":
+        marker.symlink_to(marker.name)
+    else:
+        marker.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("newer", r"a newer version of the collection has made it \(format 2 .*this version knows 1\)"),
+        ("a loop of links", "Too many levels of symbolic links"),
+        ("a directory", "Is a directory"),
+    ],
+)
+def test_a_marker_that_cannot_be_read_is_no_reason_to_remove_a_tree(tiny: Tiny, how: str, expected: str) -> None:
+    build = tiny.build()
+    build_tree(build)
+    unreadable(build.place.tree / ".stack.json", how)
+    before = sorted(build.place.tree.rglob("*"))
+    with pytest.raises((OSError, StackError), match=expected):
+        read_marker(build.place.tree)
+    for again in (False, True):
+        with pytest.raises(StackError, match=expected):
+            build_tree(replace(tiny.build(), again=again))
+    assert sorted(build.place.tree.rglob("*")) == before
+    assert complete_trees(tiny.store, "tiny-stack") == []
+
+
+@pytest.mark.parametrize("exchanging", [True, False])
+def test_a_tree_that_is_built_again_is_there_all_the_time(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, exchanging: bool) -> None:
+    build = tiny.build()
+    build_tree(build)
+    changed = build.place.tree / "lib" / f"python3.{MINOR}" / "site-packages" / "tiny" / "__init__.py"
+    changed.write_text("VALUE = 'broken'\n", encoding="utf-8")
+    inode = build.place.tree.stat().st_ino
+    if not exchanging:
+        monkeypatch.setattr(store, "exchange", lambda one, other: False)
+    assert build_tree(tiny.build()) is False
+    bad = tiny.build(tiny.changed(imports=[["none_such", None]]))
+    with pytest.raises(StackError, match="none_such"):
+        build_tree(replace(bad, place=build.place, again=True))
+    assert build.place.tree.stat().st_ino == inode
+    assert build_tree(replace(tiny.build(), again=True)) is True
+    assert output(build.place, "import tiny; print(tiny.VALUE)") == "new"
+    assert build.place.tree.stat().st_ino != inode
+    assert remains(tiny.store) == []
+
+
+def test_a_tree_that_a_link_names_stays_until_another_takes_its_place(tiny: Tiny) -> None:
+    build = tiny.build()
+    build_tree(build)
+    (build.place.tree / ".stack.json").unlink()
+    used = frozenset({build.place.tree})
+    (tiny.wheels / "tiny-1.0-py3-none-any.whl").rename(tiny.wheels / "away")
+    with pytest.raises(StackError, match="lacks a wheel"):
+        build_tree(replace(tiny.build(), used=used))
+    assert output(build.place, "import tiny; print(tiny.VALUE)") == "new"
+    (tiny.wheels / "away").rename(tiny.wheels / "tiny-1.0-py3-none-any.whl")
+    assert build_tree(replace(tiny.build(), used=used)) is True
+    assert read_marker(build.place.tree) is not None
+    assert remains(tiny.store) == []

@@ -24,7 +24,7 @@ from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.t
 TREE = ROOT / ".tree" if (ROOT / ".tree").is_dir() else ROOT.parents[2]  # the latter in a copy of ansible-test
 
 
-def call(module: str, tmp_path: Path, check: bool = False, **arguments: Any) -> dict[str, Any]:
+def call(module: str, tmp_path: Path, check: bool = False, umask: int = 0o022, **arguments: Any) -> dict[str, Any]:
     """Run a module in a process of its own, as a host does; return what it answers."""
     path = tmp_path / "arguments.json"
     path.write_text(
@@ -33,7 +33,7 @@ def call(module: str, tmp_path: Path, check: bool = False, **arguments: Any) -> 
     )
     command = [sys.executable, "-m", f"ansible_collections.railyard.sglang.plugins.modules.{module}", str(path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [TREE, *sys.path]))}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, umask=umask)
     assert done.stdout, done.stderr
     return dict(json.loads(done.stdout))
 
@@ -52,6 +52,45 @@ def test_module_stack(tiny: Tiny, tmp_path: Path) -> None:
     assert first["stacks"]["tiny-stack"]["action"] == "built"
     assert again["stacks"]["tiny-stack"]["action"] == "none"
     assert again["missing_packages"] == []
+
+
+def private(place: Path) -> list[str]:
+    """Return what is below a directory that others may not read, the directory included; locks and configuration aside."""
+    found = []
+    for path in [place, *place.rglob("*")]:
+        if not path.is_symlink() and not path.name.endswith(".lock"):
+            wanted = 0o555 if path.is_dir() else 0o444
+            if path.stat().st_mode & wanted != wanted:
+                found.append(str(path))
+    return found
+
+
+def test_others_read_what_a_root_with_a_narrow_umask_installs(
+    tiny: Tiny, tmp_path: Path, pip_configuration: Callable[..., None]
+) -> None:
+    pip_configuration(no_index="true", find_links=tiny.wheels)
+    built = call("stack", tmp_path, umask=0o077, **stack_arguments(tiny))
+    assert built["stacks"]["tiny-stack"]["action"] == "built"
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    external = {"tiny-stack": {"path": str(environment)}}
+    own = tiny.changed(imports=[["json", None]], libraries=[])
+    arguments = stack_arguments(tiny, definitions=[own], external=external, root=str(tmp_path / "other"))
+    linked = call("stack", tmp_path, umask=0o077, **arguments)
+    assert linked["stacks"]["tiny-stack"]["action"] == "built"
+    filled = call("wheel_directory", tmp_path, umask=0o077, path=str(tmp_path / "filled"), definitions=[tiny.data])
+    assert filled["wheels"] == 2
+    assert [private(place) for place in (tiny.root, tmp_path / "other", tmp_path / "filled")] == [[], [], []]
+
+
+@pytest.mark.parametrize("module", ["stack", "wheel_directory"])
+def test_a_password_of_the_index_is_not_told(tiny: Tiny, tmp_path: Path, pip_configuration: Callable[..., None], module: str) -> None:
+    pip_configuration(no_index="true", find_links=tiny.wheels)
+    index = "http://someone:qX7-secret@127.0.0.1:9/simple"
+    own = {"path": str(tmp_path / "filled"), "definitions": [tiny.data]}
+    answer = call(module, tmp_path, index=index, **(own if module == "wheel_directory" else stack_arguments(tiny, source="index")))
+    assert "qX7-secret" not in json.dumps(answer)
+    assert answer["invocation"]["module_args"]["index"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +151,8 @@ def test_lookup(tmp_path: Path) -> None:
     assert good.returncode == 0, good.stderr
     assert re.findall(r"\w+", good.stdout)[-2:] == ["engine", "router"]
     unknown = ask("sglang-9")
-    assert "there is no such stack. Fix: use one of mine, sglang-0.5.8-cpu" in unknown.stdout + unknown.stderr
+    assert "there is no such stack. Fix: use one of mine, sglang-0.5" in unknown.stdout + unknown.stderr
+    assert "sglang-0.5.8-cpu" in unknown.stdout + unknown.stderr
     broken = ask("mine")
     assert "cannot read" in broken.stdout + broken.stderr
 
@@ -181,7 +221,7 @@ def test_tool_writes_a_lock(tmp_path: Path, index: str) -> None:
     missing = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert missing.returncode == 1
     assert "no usable wheel" in missing.stderr
-    assert missing.stderr.strip().endswith("local==1.0+cpu")
+    assert missing.stderr.strip().endswith("local==1.0+cpu (Python 3.11 on x86_64)")
     assert not (stack / "requirements.txt").exists()
 
     make_wheel(tmp_path, "local", "1.0+cpu", {"local.py": b""})

@@ -5,15 +5,22 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import functools
+import http.server
 import json
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ansible_collections.railyard.sglang.plugins.module_utils.stack import fetch as fetching
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.fetch import (
     Fetch,
@@ -135,9 +142,94 @@ def test_full_disk_is_named(request_: Fetch, tmp_path: Path) -> None:
         assert not inspect_all([replace(request_, directory=small)]).leftover
 
 
-def test_pip_is_found_beside_a_python_without() -> None:
+@pytest.mark.parametrize("python", ["/bin/false", "/nonexistent/python3", "/etc/passwd"])
+def test_pip_is_found_beside_a_python_without(python: str) -> None:
     assert find_pip(sys.executable, "test")[1:] == ["-m", "pip"]
-    assert find_pip("/bin/false", "test")[0] != "/bin/false"
+    assert find_pip(python, "test")[0] != python
+
+
+def test_a_run_that_fails_keeps_the_wheels_of_the_pips_before(request_: Fetch, tmp_path: Path) -> None:
+    names = [f"n{number}" for number in range(6)]
+    for name in names:
+        file = make_wheel(tmp_path / "links", name, "1.0", {f"{name}.py": b""})
+        request_ = replace(request_, pins={**request_.pins, name: Pin(name, "1.0", frozenset({sha256(file)}))})
+    (tmp_path / "links" / wheel("n5")).unlink()
+    with pytest.raises(StackError, match=r"no index that pip knows has a wheel of n5==1.0"):
+        fetch(replace(request_, parallel=1), "test")
+    # Nine wheels in batches of four: what the last batch has is missing, whatever the order in it.
+    assert len([name for name in files(request_.directory) if name.endswith(".whl")]) == 8
+
+
+class Asked(http.server.SimpleHTTPRequestHandler):
+    """An index that asks for a password, notes command lines while it is asked, and may stop in the middle of a wheel."""
+
+    lines: list[str]
+    stops: threading.Event
+
+    def log_request(self, *_words: object) -> None:
+        """Say nothing of what is asked for."""
+
+    def do_GET(self) -> None:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                self.lines.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+        if self.headers.get("Authorization") == "Basic " + base64.b64encode(b"someone:qX7-secret").decode():
+            super().do_GET()
+        else:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="x"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        content = source.read()
+        if self.path.endswith(".whl") and not self.stops.is_set():
+            outputfile.write(content[: len(content) // 2])
+            outputfile.flush()
+            self.stops.wait(120)
+        else:
+            outputfile.write(content)
+
+
+@pytest.fixture
+def asked(request_: Fetch, tmp_path: Path, pip_configuration: Callable[..., None]) -> Iterator[tuple[Fetch, type[Asked]]]:
+    """A request to that index."""
+    for name in NAMES:
+        place = tmp_path / "index" / name
+        place.mkdir(parents=True)
+        (tmp_path / "links" / wheel(name)).rename(place / wheel(name))
+        (place / "index.html").write_text(f'<a href="{wheel(name)}">{wheel(name)}</a>', encoding="utf-8")
+    handler = type("Own", (Asked,), {"lines": [], "stops": threading.Event()})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(tmp_path / "index"))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        # Its own configuration of pip knows an empty index, as one without network.
+        (tmp_path / "empty").mkdir()
+        pip_configuration(index_url=(tmp_path / "empty").as_uri(), trusted_host="127.0.0.1", timeout=600)
+        yield replace(request_, index=f"http://someone:qX7-secret@127.0.0.1:{server.server_port}"), handler
+        handler.stops.set()
+        server.shutdown()
+        thread.join()
+
+
+def test_a_password_of_the_index_is_on_no_command_line(asked: tuple[Fetch, type[Asked]]) -> None:
+    request, handler = asked
+    handler.stops.set()
+    assert fetch(request, "test") == [wheel(name) for name in NAMES]
+    assert any("pip download" in line for line in handler.lines)
+    assert not [line for line in handler.lines if "qX7-secret" in line]
+    assert not [path for path in request.directory.iterdir() if b"qX7-secret" in path.read_bytes()]
+
+
+def test_an_index_that_stops_answering_is_named_and_what_came_is_kept(
+    asked: tuple[Fetch, type[Asked]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, handler = asked
+    monkeypatch.setattr(fetching, "STALL_SECONDS", 15)
+    with pytest.raises(StackError, match=r"too slow or has stopped answering: nothing has arrived for 15 s: .*Fix: .*run again"):
+        fetch(request, "test")
+    handler.stops.set()
+    assert fetch(request, "test") == [wheel(name) for name in NAMES]
 
 
 def test_target_arguments() -> None:

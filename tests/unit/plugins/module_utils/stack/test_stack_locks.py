@@ -16,7 +16,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.locks import
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.stack.tiny_stack import FILES
 
 DIGEST = "a" * 64
-STACKS = sorted(path.parent.name for path in FILES.glob("*/stack.yml"))
+STACKS = sorted(path.parent.name for path in FILES.glob("*/requirements.txt"))
 
 
 def test_lock_is_read() -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import filters, firewall, firewalld, nftables
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import porttable
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import filters, firewalld, nftables
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import Inventory, cluster, gpu_cluster
 
 OUTSIDE = {"clients": ["192.0.2.0/24", "2001:db8:2::/48"], "monitoring": ["198.51.100.2"], "controllers": ["198.51.100.1"]}
@@ -41,12 +42,12 @@ def plan_of(name: str) -> dict[str, Any]:
 
 def nft_of(name: str) -> str:
     plan, outside = plan_of(name), SHAPES[name][1]
-    return nftables.text(firewall.flows(plan), firewall.groups(plan), outside)
+    return nftables.text(porttable.flows(plan), porttable.groups(plan), outside)
 
 
 def data_of(name: str) -> dict[str, Any]:
     plan, outside = plan_of(name), SHAPES[name][1]
-    return firewalld.data(firewall.flows(plan), firewall.groups(plan), outside)
+    return firewalld.data(porttable.flows(plan), porttable.groups(plan), outside)
 
 
 def nft_command() -> list[str]:
@@ -113,10 +114,10 @@ def test_nft_elements() -> None:
 def test_ranges_that_overlap_on_one_host_are_rules_of_their_own() -> None:
     plan = cluster().plan()
     flows = [
-        firewall.Flow("lab", "lab decode", "p0", "203.0.113.10", "tcp", port, "Mooncake handshake", "")
+        porttable.Flow("lab", "lab decode", "p0", "203.0.113.10", "tcp", port, "Mooncake handshake", "")
         for port in ("15000-17000", "15000-15500")
     ]
-    found = rules(nftables.text(flows, firewall.groups(plan), {}))
+    found = rules(nftables.text(flows, porttable.groups(plan), {}))
     assert [rule.split("dport ")[1].split()[0] for rule in found] == ["15000-17000", "15000-15500"]
 
 

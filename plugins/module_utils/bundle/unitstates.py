@@ -1,0 +1,28 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What systemd says of units, without secrets."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Tuple
+
+from ansible_collections.railyard.sglang.plugins.module_utils.bundle.secrets import Secrets
+from ansible_collections.railyard.sglang.plugins.module_utils.onhost.commands import Runner
+from ansible_collections.railyard.sglang.plugins.module_utils.services.units import parse_show
+
+
+def properties(run: Runner, names: List[str]) -> Tuple[Dict[str, Dict[str, str]], str]:
+    """Return unit to property to value, and why there are none where systemd did not answer.
+
+    :param run: runs a command.
+    :param names: units.
+    """
+    if not names:
+        return {}, ""
+    rc, out, err = run(["systemctl", "show", "--all", "--no-pager", "--", *names])
+    # Units stand in the order in which they were named, with an empty line between.
+    parts = [parse_show(part) for part in Secrets().mask(out).split("\n\n") if part.strip()]
+    if rc != 0 or len(parts) != len(names):
+        return {}, f"systemctl show {' '.join(names)}: {err.strip() or f'exit status {rc}, {len(parts)} of {len(names)} units'}"
+    return dict(zip(names, parts)), ""

@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is masked of a text, and what of a log must stay: the doctor reads it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.railyard.sglang.plugins.module_utils.bundle import secrets, unitstates
+from ansible_collections.railyard.sglang.plugins.module_utils.bundle.secrets import MARK, Secrets
+from ansible_collections.railyard.sglang.tests.unit.support import doctorlogs
+
+FUZZ = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+KEY = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\n" + "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\nQyNTUxOQAA\n"
+KEY += "-----END OPENSSH " + "PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        # As programs log their arguments.
+        ("ServerArgs(api_key='a b-c', port=3)", f"ServerArgs(api_key='{MARK}', port=3)"),
+        ('admin_api_key="x1", ssl_keyfile_password=None', f'admin_api_key="{MARK}", ssl_keyfile_password=None'),
+        ("RouterConfig { api_key: Some(\"abc\"), port: 8 }", f"RouterConfig {{ api_key: Some(\"{MARK}\"), port: 8 }}"),
+        ("launch --api-key abc --port 3", f"launch --api-key {MARK} --port 3"),
+        ("launch --api-key=abc --hf-token  'x y' --port 3", f"launch --api-key={MARK} --hf-token  '{MARK}' --port 3"),
+        ("HF_TOKEN=abcdef01 A=1", f"HF_TOKEN={MARK} A=1"),
+        ("AWS_SECRET_ACCESS_KEY: Zm9v/bar+1", f"AWS_SECRET_ACCESS_KEY: {MARK}"),
+        ('{"token": "abc", "password":"p\\"w", "n": 1}', f'{{"token": "{MARK}", "password":"{MARK}"w", "n": 1}}'),
+        (r'{\"client_secret\": \"abc\", \"n\": 1}', rf'{{\"client_secret\": \"{MARK}\", \"n\": 1}}'),
+        ("password: hunter", f"password: {MARK}"),
+        ("passwd=1234", f"passwd={MARK}"),
+        # Headers.
+        ("Authorization: Bearer abc.def", f"Authorization: {MARK}"),
+        ("'authorization': 'Basic dXNlcjpwdw=='", f"'authorization': '{MARK}'"),
+        ("sent Bearer abcdefgh1 on", f"sent Bearer {MARK} on"),
+        ("x-api-key: abc1", f"x-api-key: {MARK}"),
+        ("Set-Cookie: sid=a1b2c3; Path=/", f"Set-Cookie: {MARK}; Path=/"),
+        # Links.
+        ("https://ann:pw@h.example/x", f"https://{MARK}@h.example/x"),
+        ("redis://:pw@h:6379/0", f"redis://{MARK}@h:6379/0"),
+        ("GET /o?X-Amz-Credential=A%2Fb&X-Amz-Signature=0f&partNumber=1",
+         f"GET /o?X-Amz-Credential={MARK}&X-Amz-Signature={MARK}&partNumber=1"),
+        ("/o?sv=1&sp=r&sig=a%3D&comp=x", f"/o?sv={MARK}&sp={MARK}&sig={MARK}&comp=x"),
+        ("/o?a=1\\u0026Signature=x", f"/o?a=1\\u0026Signature={MARK}"),
+        # What looks like nothing else.
+        ("got hf_" + "a" * 20, f"got {MARK}"),
+        ("got sk-" + "ab1" * 8, f"got {MARK}"),
+        ("got ghp_" + "a1" * 15, f"got {MARK}"),
+        ("AKIA" + "ABCDEFGH12345678.", MARK + "."),
+        ("eyJ" + "hbGciOiJI.eyJzdWIi.c2ln", MARK),
+        (f"a\n{KEY}\nb", f"a\n{MARK}\n\n\n\nb"),
+        (KEY.replace("\n", "\\n"), MARK),
+        ("MESSAGE=" + "Ab1/" * 16, f"MESSAGE={MARK}"),
+    ],
+)  # fmt: skip
+def test_masked(text: str, masked: str) -> None:
+    assert Secrets().mask(text) == masked
+    assert Secrets().mask(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#token: 1234, token usage: 0.05, tokens remained: 12, new_token_ratio: 0.4010, max_total_num_tokens=245120",
+        "eos_token='</s>', pad_token_id=0, tokenizer_path='/srv/models/x', accept_token failed, next_token=17",
+        "num_accept_tokens: 3 accept_token=0.5 api_key=None admin_api_key=None hf_token=null token=true",
+        "Grammar accept_token failed for req 0a1b with token 91: Tokens not accepted",
+        "Unexpected token: expecting a bracket; missing credentials: none found",
+        "the password is wrong, no secret here, key=value, --token-limit 3, keys: 12",
+        "basic authentication and bearer tokens are off; Basic Info",
+        "disk-usage task-scheduler risk-based skeleton highest",
+        "http://203.0.113.10:30000/v1/models?limit=3&verbose=true",
+        "d41d8cd98f00b204e9800998ecf8427e",
+    ],
+)
+def test_left_alone(text: str) -> None:
+    assert Secrets().mask(text) == text
+
+
+def test_nothing_of_the_corpus_of_the_doctor_is_a_secret() -> None:
+    secret = Secrets()
+    for path in sorted(doctorlogs.CORPUS.glob("*/*.log")):
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        assert secret.mask(text) == text, path
+
+
+def test_known_values_in_every_spelling() -> None:
+    value = 'q"4/ü&7 x'
+    known = Secrets([value, "abc"])
+    encoded = base64.b64encode(value.encode()).decode()
+    for form in (value, json.dumps(value), quote(value), quote(value, safe=""), encoded, encoded.rstrip("=")):
+        assert known.mask(f"a {form} b").replace('"', "") == f"a {MARK} b"
+    # Too short to be looked for everywhere, and no part of a longer word.
+    assert known.mask("abc") == "abc"
+    assert Secrets(["secret"]).mask("secrets and secretary") == "secrets and secretary"
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({"model_token": "a", "model_secret_key": "b", "model_access_key": "c", "ansible_password": 7, "ansible_become_pass": "d"},
+         ["7", "a", "b", "c", "d"]),
+        ({"x": {"api_key": "e", "n": 1}, "y": [{"credentials": ["f", {"u": "g"}]}], "z": "h"}, ["e", "f", "g"]),
+        ({"token_limit": 5, "keys": "x", "tokens_per_second": 3, "sglang_pools": {"a": 1}, "bypass": "x", "secret": None}, []),
+    ],
+)  # fmt: skip
+def test_secrets_among_variables(variables: dict[str, object], wanted: list[str]) -> None:
+    assert secrets.values(variables) == wanted
+
+
+@FUZZ
+@given(st.text(max_size=200), st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=40))
+def test_a_known_value_never_stays(text: str, value: str) -> None:
+    masked = Secrets([value]).mask(f"{text} {value} {text}")
+    assert f" {value} " not in masked or value in f"{text}{MARK}"
+    assert masked.count("\n") == 2 * text.count("\n")
+
+
+def test_lines_of_one_kind_differ_in_what_is_known() -> None:
+    known = Secrets(["topsecret1"])
+    assert [known.mask(text) for text in ("a topsecret2", "a topsecret1", "a topsecret3")] == ["a topsecret2", f"a {MARK}", "a topsecret3"]
+
+
+SHOWN = "Id=a.service\nEnvironment=HF_TOKEN=abcdefg1 A=1\n\nId=b.service\nLoadState=not-found\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "answer", "found", "why"),
+    [
+        ([], None, {}, ""),
+        (
+            ["a.service", "b.service"],
+            (0, SHOWN, ""),
+            {
+                "a.service": {"Id": "a.service", "Environment": f"HF_TOKEN={MARK} A=1"},
+                "b.service": {"Id": "b.service", "LoadState": "not-found"},
+            },
+            "",
+        ),
+        (["a.service"], (1, "", "Failed to connect to bus\n"), {}, "systemctl show a.service: Failed to connect to bus"),
+        (["a.service"], (0, SHOWN, ""), {}, "systemctl show a.service: exit status 0, 2 of 1 units"),
+        (["a.service"], (127, "", "systemctl: not found"), {}, "systemctl show a.service: systemctl: not found"),
+    ],
+)  # fmt: skip
+def test_states_of_units(names: list[str], answer: tuple[int, str, str] | None, found: dict[str, dict[str, str]], why: str) -> None:
+    asked: list[list[str]] = []
+
+    def run(words: list[str]) -> tuple[int, str, str]:
+        asked.append(words)
+        assert answer is not None
+        return answer
+
+    assert unitstates.properties(run, names) == (found, why)
+    assert asked == ([["systemctl", "show", "--all", "--no-pager", "--", *names]] if names else [])

@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The directories of caches in the engine's unit, by Ansible itself, from the template and the plan."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster, gpu_cluster
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "roles/engine/templates/unit.service.j2"
+BASE = "sglang/sglang-0.5.8-cu12/prefill"
+CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "as planned": ({}, [f"CacheDirectory={BASE}", f"CacheDirectory={BASE}/cuda"]),
+    "elsewhere": (
+        {"sglang_env": {"SGLANG_DG_CACHE_DIR": "/lssd/kernels", "CUDA_CACHE_PATH": "/lssd/cuda", "TRITON_CACHE_DIR": "/var/lib/sglang/t"}},
+        [f"CacheDirectory={BASE}", "ReadWritePaths=-/lssd/cuda", "ReadWritePaths=-/lssd/kernels"],
+    ),
+    "taken back": ({"sglang_env": {"CUDA_CACHE_PATH": None}}, [f"CacheDirectory={BASE}"]),
+    "AMD": ({"sglang_stack": "sglang-0.5.8-rocm"}, ["CacheDirectory=sglang/sglang-0.5.8-rocm/prefill"]),
+}
+
+
+def lines(rank: Any) -> list[str]:
+    """Return what the template makes of its part about caches, without comments."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    part = re.search(r"^CacheDirectory=sglang\n(.*?)^RuntimeDirectory=", text, re.DOTALL | re.MULTILINE)
+    assert part
+    made = Templar(DataLoader(), {"rank": rank}).template(trust_as_template("#\n" + part.group(1) + "#\n"))
+    return [line for line in str(made).splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize(("changes", "wanted"), CASES.values(), ids=CASES)
+def test_every_cache_can_be_written_under_the_hardening(changes: dict[str, Any], wanted: list[str]) -> None:
+    assert lines(gpu_cluster().change(changes).plan()["instances"][0]["ranks"][0]) == wanted
+
+
+def test_a_unit_on_cpus_is_what_it_was() -> None:
+    rank = cluster().plan()["instances"][0]["ranks"][0]
+    assert lines(rank) == lines({name: value for name, value in rank.items() if name != "caches"}) == []
