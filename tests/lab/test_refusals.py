@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,18 @@ def test_hosts_that_do_not_answer_are_named(nowhere: Lab) -> None:
     assert run.refused()
     assert set(run.failures) == {"p0", "p1", "d0", "d1", "r0"}
     assert all("lab is not up" in text for text in run.failures.values()), run.failures
+
+
+def test_input_for_a_lab_that_is_not_up_is_taken(tmp_path: Path) -> None:
+    """More than a pipe holds, as Ansible sends a module: a broken pipe would hide why."""
+    run = subprocess.run(
+        [ROOT / "roles/lab/files/lab-ssh.sh", "-F", tmp_path / "ssh_config", "p0"],
+        input=b"x" * (1 << 20),
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == 255
+    assert b"lab is not up" in run.stderr
 
 
 def test_files_of_the_checkout_are_not_touched() -> None:

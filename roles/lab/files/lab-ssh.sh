@@ -17,6 +17,8 @@ if [ -z "$config" ]; then
 fi
 if ! read -r namespace 2>/dev/null < "${config%/*}/namespace" || ! [ -e "$namespace" ]; then
   echo "The lab is not up (${config%/*}): start it with 'ansible-playbook -i inventory/lab playbooks/lab_up.yml'." >&2
+  # A caller that is still writing when this ends would report the broken pipe instead of the line above.
+  [ -t 0 ] || timeout 5 cat > /dev/null
   exit 255
 fi
 if [ "$(id -u)" -eq 0 ]; then
