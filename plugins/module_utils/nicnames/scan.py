@@ -44,12 +44,39 @@ class Scanned:
     notes: List[str] = field(default_factory=list)
 
 
-def _entries(base: str, place: str) -> Iterator[str]:
-    """Return the paths on the host of everything below a place, sorted; directories that are not read are left out."""
-    for directory, below, files in os.walk(base + place):
-        inside = directory[len(base) :]
-        below[:] = sorted(name for name in below if not NOT_READ.match(f"{inside}/{name}"))
-        yield from (f"{inside}/{name}" for name in sorted([*below, *files]))
+def _within(base: str, real: str) -> bool:
+    """Whether a path without links is one of the host's own that may be read."""
+    inside = real[len(base) :]
+    return real.startswith(base + "/") and not inside.startswith(VOLATILE) and not NOT_READ.match(inside)
+
+
+def _identity(directory: str) -> Tuple[int, int]:
+    try:
+        about = os.stat(directory)
+    except OSError:
+        return 0, 0
+    return about.st_dev, about.st_ino
+
+
+def _entries(base: str, places: Iterable[str]) -> Iterator[str]:
+    """Return the paths on the host of everything below some places; directories that are not read are left out.
+
+    Directories that are links come after all others, each directory once, so that a link to much hides nothing of the places themselves.
+    """
+    walked: Set[Tuple[int, int]] = set()
+    waiting = list(places)
+    for place in waiting:
+        for directory, below, files in os.walk(base + place):
+            identity = _identity(directory)
+            if identity in walked:
+                below[:] = []
+                continue
+            walked.add(identity)
+            inside = directory[len(base) :]
+            below[:] = sorted(name for name in below if not NOT_READ.match(f"{inside}/{name}"))
+            links = [name for name in below if os.path.islink(f"{directory}/{name}")]
+            waiting += [f"{inside}/{name}" for name in links if _within(base, os.path.realpath(f"{directory}/{name}"))]
+            yield from (f"{inside}/{name}" for name in sorted([*below, *files]))
 
 
 def _content(base: str, path: str, seen: Set[Tuple[int, int]]) -> bytes:
@@ -59,7 +86,7 @@ def _content(base: str, path: str, seen: Set[Tuple[int, int]]) -> bytes:
     """
     try:
         real = os.path.realpath(base + path)
-        if not real.startswith(base + "/") or real[len(base) :].startswith(VOLATILE):
+        if not _within(base, real):
             return b""
         found = os.stat(real)
         if not stat.S_ISREG(found.st_mode) or (found.st_dev, found.st_ino) in seen:
@@ -101,7 +128,7 @@ def look(root: str, names: Iterable[str], skip: Iterable[str] = ()) -> Scanned:
     seen: Set[Tuple[int, int]] = set()
     counts: Dict[str, int] = {}
     number, ended = 0, ""
-    for path in (entry for place in PLACES for entry in _entries(base, place)):
+    for path in _entries(base, PLACES):
         number += 1
         if number > MAX_FILES:
             ended = ended or path

@@ -68,6 +68,31 @@ def test_what_is_found_and_what_is_passed_over(host):
     ]
 
 
+def test_directories_that_are_links_are_searched_once_and_last(host):
+    """An operator's settings often lie elsewhere; a link may lead back, out of the root, or to what holds secrets."""
+    site = host / "srv/site"
+    (site / "deep").mkdir(parents=True)
+    (site / "deep/nccl.sh").write_text("export NCCL_SOCKET_IFNAME==enp1s0\n")
+    (host / "run/net").mkdir(parents=True)
+    (host / "run/net/state").write_text("enp1s0\n")
+    (host.parent / "elsewhere").mkdir()
+    (host.parent / "elsewhere/conf").write_text("enp1s0\n")
+    before = scan.free_text(str(host), NAMES)
+    for name, target in {
+        "aa-site": "../srv/site",
+        "again": "../srv/site/deep",
+        "back": ".",
+        "keys": "pki",
+        "volatile": "../run/net",
+        "out": str(host.parent / "elsewhere"),
+    }.items():
+        os.symlink(target, host / "etc" / name)
+    os.symlink("..", site / "deep/up")
+    found = scan.free_text(str(host), NAMES)
+    assert [(place.path, place.line) for place in found if place not in before] == [("/etc/aa-site/deep/nccl.sh", 1)]
+    assert found[-1].path == "/etc/aa-site/deep/nccl.sh"
+
+
 def test_the_excerpt_is_the_line_without_secrets(host):
     texts = {place.path: place.text for place in scan.free_text(str(host), NAMES)}
     assert texts["/etc/app.conf"] == f"psk={masking.MARK} iface=enp1s0"
@@ -117,7 +142,7 @@ def test_one_file_may_be_listed_in_part(host, monkeypatch):
 
 def test_a_search_that_ends_says_where_and_how_much_is_left(host, monkeypatch):
     assert not [note for note in scan.look(str(host), NAMES).notes if "ended" in note]
-    entries = sum(1 for place in scan.PLACES for _path in scan._entries(str(host), place))
+    entries = sum(1 for _path in scan._entries(str(host), scan.PLACES))
     monkeypatch.setattr(scan, "MAX_FILES", 2)
     scanned = scan.look(str(host), NAMES)
     assert len(scanned.references) <= 2
