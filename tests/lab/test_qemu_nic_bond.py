@@ -10,6 +10,8 @@ from bondkit import PORTS, VLAN_ADDRESS, VLAN_NUMBER, VLAN_PEER, bonded
 from nickit import PROFILES, NicLab, renamed
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
+#: How often the kernel has said that a bond changed its active port.
+SWITCHES = "journalctl --dmesg --output=cat | grep -c 'new active one' || true"
 
 
 def test_a_bond_goes_on_with_its_primary(host: NicLab) -> None:
@@ -35,8 +37,11 @@ def test_ports_change_places(host: NicLab) -> None:
     address = bonded(host)
     host.done(nics=host.wanted(["roce0", "roce1"]))
     before = host.look()
+    switched = host.ask(SWITCHES)
     with host.joined(0, 1), host.on_vlan(0, VLAN_NUMBER, VLAN_PEER, VLAN_ADDRESS) as tagged:
         host.on_rail(0)
         host.predicted_and_done(address, tagged, nics=host.wanted(["roce1", "roce0"]))
     host.nothing_lost()
+    if host.generation.renames_up:
+        assert host.ask(SWITCHES) == switched, "the bond has changed its active port"
     host.settled(renamed(before, {"roce0": "roce1", "roce1": "roce0"}), seconds=30)

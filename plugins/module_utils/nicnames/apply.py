@@ -221,6 +221,7 @@ def _live(opened: Journal, work: Work, clock: Clock) -> None:
     if open_ports:
         raise ApplyError("; ".join(open_ports))
     healer.zones_ahead()
+    healer.primaries_aside()
     dropped = _names(opened, manager)
     open_ports = rulesets.reload(work.run, list(opened.files))
     if open_ports:

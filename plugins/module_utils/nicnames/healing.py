@@ -112,17 +112,31 @@ class Healer:
         now = {name: zone for zone, inside in situation.active_zones(self.run, wanted).items() for name in inside}
         return [f"firewalld does not have {name} in zone {zone}" for name, zone in wanted.items() if now.get(name) != zone]
 
+    def primaries_aside(self) -> None:
+        """Have bonds forget a primary port whose name another interface is about to get.
+
+        The kernel (6.12, bond_netdev_event) takes whatever gets that name for the primary port: two that change places would cost the
+        bond two switches of its active port.
+        """
+        taken = {after for before, after in self.names.items() if before != after}
+        for bond, port in self.before.primaries.items():
+            if port in taken:
+                self._primary(bond, "")
+
     def primaries(self) -> None:
         """Give bonds their primary port, which the kernel forgets when that gets another name."""
         for bond, port in self.before.primaries.items():
-            path = f"/sys/class/net/{bond}/bonding/primary"
-            try:
-                with open(path, "r+", encoding="ascii") as stream:
-                    if stream.read().strip() != self._here(port):
-                        self.log(f"{bond}: primary {self._here(port)}")
-                        stream.write(self._here(port) + "\n")
-            except OSError as error:
-                self.log(f"{path}: {error.strerror}")
+            self._primary(bond, self._here(port))
+
+    def _primary(self, bond: str, port: str) -> None:
+        path = f"/sys/class/net/{bond}/bonding/primary"
+        try:
+            with open(path, "r+", encoding="ascii") as stream:
+                if stream.read().strip() != port:
+                    self.log(f"{bond}: primary {port or 'none'}")
+                    stream.write(port + "\n")
+        except OSError as error:
+            self.log(f"{path}: {error.strerror}")
 
     def activate(self, doubtful: Collection[str] = ()) -> List[str]:
         """Activate the former profiles on devices that have lost theirs, or an address.
