@@ -63,11 +63,11 @@ class QemuLab(Lab):
 
     # --- the lab itself
 
-    def command(self, *argv: str, **change: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of this machine in the lab's environment."""
+    def command(self, *argv: str, seconds: float = 1200, **change: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of this machine in the lab's environment, changed as told, for so many seconds at most."""
         plain = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", **change}
         environment = self.environment(**plain)
-        return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1200)
+        return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=seconds)
 
     def module(self, playbook: str, *more: str, **change: str) -> dict[str, Any]:
         """Run a playbook of the lab and return its module's result; with a failure, its message."""
