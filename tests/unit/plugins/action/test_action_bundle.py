@@ -33,7 +33,7 @@ TOKEN = "hub-token-4711-aber"
 HOSTS = ("kea-p0", "kea-d0", "kea-r0")
 # One process per host: the engine's arguments, on two networks, and a secret in three spellings.
 JOURNALCTL = """#!/bin/sh
-case "$*" in *--dmesg*) exit 0;; esac
+case "$*" in *_TRANSPORT=kernel*) exit 0;; esac
 entry() {{
   printf '__CURSOR=s=0123456789abcdef0123456789abcdef;i=%s;b=fedcba9876543210fedcba9876543210;m=1;t=2;x=3\\n' "$1"
   printf '__REALTIME_TIMESTAMP=177243840%s000000\\n_HOSTNAME=kea-p0\\n_SYSTEMD_UNIT=sglang-prefill-0.service\\nMESSAGE=%s\\n\\n' "$1" "$2"
@@ -181,33 +181,47 @@ def test_documentation_names_every_variable_of_the_playbook() -> None:
 
 STATES = {"units": {"a.service": {}}}
 READ = {"entries": 3, "cut": False}
-FACTS = {"rdma": {"ports": []}, "sglang_versions": {"stacks": {}}}
+LOOKED = {
+    "collect_looked": {"ansible_facts": {"rdma": {"ports": []}}},
+    "collect_stacks": {"ansible_facts": {"sglang_versions": {"stacks": {}}}},
+}
 
 
 @pytest.mark.parametrize(
     ("row", "ranks", "dry", "wanted"),
     [
+        # What a fact cache remembers of another run is not there.
+        (
+            {"collect_states": STATES, "collect_journal": READ, "ansible_facts": {"rdma": {"a": 1}, "sglang_versions": {"b": 1}}}, False,
+            False, {"facts": "the host was not looked at", "versions": "the stacks were not looked at"},
+        ),
+        # Without a plan: what is known of units comes with their journal.
+        ({"collect_states": {"units": {}}, "collect_journal": {**READ, "units": [{"Id": "a.service"}]}, **LOOKED}, False, False, {}),
+        (
+            {"collect_states": {"units": {}}, "collect_journal": READ, **LOOKED}, False, False,
+            {"units": "none is planned, and the host knows of none that is called sglang-*"},
+        ),
         ({}, True, False, {"host": "not looked at in this run"}),
         ({"collect_states": {"unreachable": True, "msg": "ssh: no\n route"}}, True, False, {"host": "not reached: ssh: no route"}),
-        ({"collect_states": STATES, "collect_journal": READ, "ansible_facts": FACTS}, False, False, {}),
-        ({"collect_states": STATES, "ansible_facts": FACTS}, False, True, {}),
+        ({"collect_states": STATES, "collect_journal": READ, **LOOKED}, False, False, {}),
+        ({"collect_states": STATES, **LOOKED}, False, True, {}),
         (
-            {"collect_states": STATES, "collect_journal": {"msg": "journalctl: not found"}, "ansible_facts": FACTS}, False, False,
+            {"collect_states": STATES, "collect_journal": {"msg": "journalctl: not found"}, **LOOKED}, False, False,
             {"journal": "journalctl: not found"},
         ),
         (
-            {"collect_states": STATES, "collect_failed": "Make room for the journal: No space left on device", "ansible_facts": FACTS},
+            {"collect_states": STATES, "collect_failed": "Make room for the journal: No space left on device", **LOOKED},
             False, False, {"journal": "Make room for the journal: No space left on device"},
         ),
         (
-            {"collect_states": {"msg": "down"}, "collect_journal": {"entries": 0, "cut": False}, "ansible_facts": {}}, True, False,
+            {"collect_states": {"msg": "down"}, "collect_journal": {"entries": 0, "cut": False}}, True, False,
             {
                 "units": "down", "journal": "no message of the planned units since collect_since", "facts": "the host was not looked at",
                 "checks": "the host checks did not run", "versions": "the stacks were not looked at",
             },
         ),
         (
-            {"collect_states": STATES, "collect_journal": {"entries": 9, "cut": True}, "ansible_facts": FACTS}, False, False,
+            {"collect_states": STATES, "collect_journal": {"entries": 9, "cut": True}, **LOOKED}, False, False,
             {"journal": "the newest messages only: there were more than collect_lines or collect_max_mib, or it took too long"},
         ),
     ],
