@@ -66,7 +66,7 @@ def version(root: pathlib.Path = ROOT) -> str:
     return found.group(1) if found else ""
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def encrypted_file(path: str) -> bool:
     """Return whether vault has encrypted a file as a whole."""
     try:
@@ -247,9 +247,7 @@ class ActionModule(ControllerAction):
         dry = self._task.check_mode or not given["source"]
         without = [name for name in ("checks", "versions") if not given[name]]
         lacking = {
-            host: found
-            for host, row in rows.items()
-            if (found := missing(row, bool((slices.get(host) or {}).get("ranks")), dry, without))
+            host: found for host, row in rows.items() if (found := missing(row, bool((slices.get(host) or {}).get("ranks")), dry, without))
         }
         try:
             items = pack.ordered([*pack.files_below(given["source"]), *self._items(given, rows, slices)])

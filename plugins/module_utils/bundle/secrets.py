@@ -53,7 +53,8 @@ _WIDE = (
 )
 # A name, what parts it from its value, and the value: in quotes, also escaped ones, or up to what ends a word.
 _NAMED = re.compile(
-    rf"(?P<word>(?P<hard>{_HARD})|{_SOFT})(?:_\d+)?(?P<sep>{_COLOUR}\\*[\"']?{_COLOUR}[ \t]{{0,3}}{_COLOUR}(?:=>?|:){_COLOUR}[ \t]{{0,3}}{_COLOUR}"
+    rf"(?P<word>(?P<hard>{_HARD})|{_SOFT})(?:_\d+)?"
+    rf"(?P<sep>{_COLOUR}\\*[\"']?{_COLOUR}[ \t]{{0,3}}{_COLOUR}(?:=>?|:){_COLOUR}[ \t]{{0,3}}{_COLOUR}"
     rf"|\\*[\"'][ \t]{{0,3}},[ \t]{{0,3}}(?=b?\\*[\"'])(?!\\*[\"'][\w.-]*\\*[\"'][ \t]*:)|(?P<blank>[ \t]+))"
     r"(?P<open>(?:Some\(|b)?(?:(?P<quote>[\"'])|(?P<escaped>\\+[\"']))|)"
     r"(?P<value>(?(quote)(?:\\[^\n]|(?!(?P=quote))[^\\\n])*|(?(escaped)(?:(?!(?<!\\)(?P=escaped))[^\n])*"
@@ -64,13 +65,14 @@ _NAMED = re.compile(
 _CLOSING = ",;)]}>|"
 # A cookie's header holds many values: it ends where the text around it does.
 _COOKIE = re.compile(
-    r"(?P<around>(?<![A-Za-z0-9])\\*[\"'])?(?P<head>\b(?:set-)?cookie:[ \t]*)(?P<value>(?=[^\s=;,\"']+=)(?(around)(?:(?!(?P=around))[^\n])+|[^\n]+))",
+    r"(?P<around>(?<![A-Za-z0-9])\\*[\"'])?(?P<head>\b(?:set-)?cookie:[ \t]*)"
+    r"(?P<value>(?=[^\s=;,\"']+=)(?(around)(?:(?!(?P=around))[^\n])+|[^\n]+))",
     re.IGNORECASE,
 )
 # A variable that is told as a name and a value.
 _PAIR = re.compile(
-    r"(?P<head>\b(?:name|key)\\*[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\*[\"']?(?P<name>[\w.-]{1,128})\\*[\"']?[,;]?[ \t]{0,3}\\*[\"']?value\\*[\"']?"
-    r"[ \t]{0,3}[:=][ \t]{0,3})(?:(?P<quote>[\"'])|(?P<escaped>\\+[\"'])|)"
+    r"(?P<head>\b(?:name|key)\\*[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\*[\"']?(?P<name>[\w.-]{1,128})\\*[\"']?[,;]?[ \t]{0,3}"
+    r"\\*[\"']?value\\*[\"']?[ \t]{0,3}[:=][ \t]{0,3})(?:(?P<quote>[\"'])|(?P<escaped>\\+[\"'])|)"
     r"(?P<value>(?(quote)(?:\\[^\n]|(?!(?P=quote))[^\\\n])*|(?(escaped)(?:(?!(?<!\\)(?P=escaped))[^\n])*|[^\s,;\"'{}\[\]\\]+)))",
     re.IGNORECASE,
 )

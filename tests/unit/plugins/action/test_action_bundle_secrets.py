@@ -46,7 +46,10 @@ def hostvars(place: Path, plain: str, encrypted: str) -> HostVars:
     [
         ("port: 30000\n", "", {"alone-4711"}, {"30000"}),
         # A file that is encrypted as a whole, whatever its variables are called.
-        ("port: public-1\n", "hub: hidden-1\nnested: {list: [hidden-2, {a: 1234567}]}\n", {"hidden-1", "hidden-2", "1234567"}, {"public-1"}),
+        (
+            "port: public-1\n", "hub: hidden-1\nnested: {list: [hidden-2, {a: 1234567}]}\n", {"hidden-1", "hidden-2", "1234567"},
+            {"public-1"},
+        ),
         # Templates: within what is a secret by its name, and in the encrypted file.
         (
             "part: public-2\nhub_value: from-a-variable\nengine_env: {HF_TOKEN: '{{ hub_value }}', OTHER: public-3}\n",

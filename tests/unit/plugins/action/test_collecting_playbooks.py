@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, railyard.sglang contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What playbooks/collect.yml and playbooks/doctor.yml have in common, read and evaluated without a run: nothing that a host lacks ends them."""
+"""What playbooks/collect.yml and playbooks/doctor.yml have in common, evaluated without a run: nothing that a host lacks ends them."""
 
 from __future__ import annotations
 

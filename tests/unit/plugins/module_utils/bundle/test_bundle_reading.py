@@ -18,7 +18,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.bundle import read
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue, diagnosis, sources, standing
 from ansible_collections.railyard.sglang.tests.unit.support import doctorlogs
 
-FAILED = {"LoadState": "loaded", "ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "NRestarts": "5", "ExecMainStatus": "1"}
+FAILED = {"LoadState": "loaded", "ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "NRestarts": "5"}
 HOSTS: dict[str, Any] = {
     "gpu-a": {"in_plan": True, "hostname": "p0", "cut": True, "missing": {"journal": "the newest messages only"}},
     "gpu-b": {"in_plan": True, "hostname": "", "cut": False, "missing": {"host": "not reached: no route"}},
@@ -80,9 +80,7 @@ def check(path: Path) -> None:
     logs = doctorlogs.write(path.parent / "live", gpu_a=FILES["logs/gpu-a.log"].split("\n"))
 
     def said(where: Path, journals: dict[str, Any], away: list[str]) -> list[Any]:
-        done = diagnosis.diagnose(
-            str(where), catalogue.load(), standing=standing.standing(journals, away), names=standing.names(journals)
-        )
+        done = diagnosis.diagnose(str(where), catalogue.load(), standing=standing.standing(journals, away), names=standing.names(journals))
         return [(row["id"], row["host"], row["follows_from"], row["severity"]) for row in diagnosis.document(done)["findings"]]
 
     of_bundle = said(path, found.journals, found.unreachable)
