@@ -103,9 +103,10 @@ def _read(path: str) -> bytes:
         return stream.read(LARGEST)
 
 
-def _rows(value: Any) -> List[Dict[str, Any]]:
-    """Return those of a list that are rows of a table."""
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+def _rows(value: Any) -> List[Dict[str, str]]:
+    """Return those of a list that are rows of a table, all of their values as texts: they are compared and sorted."""
+    rows = [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+    return [{key: "" if text is None else str(text) for key, text in row.items()} for row in rows]
 
 
 def _why(error: BaseException) -> str:

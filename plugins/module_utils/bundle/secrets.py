@@ -103,9 +103,10 @@ _QUERY = re.compile(
 _USER = re.compile(r"(?<=://)(?:[^\s/\"'<>]{1,512}@|[^\s/@\"'<>:\[]{0,256}:(?!\d{1,5}(?![\w@%+.~-]))[^\s\"'<>]{1,512}@)")
 _SHAPES = re.compile(
     r"(?<![A-Za-z0-9_])(?:hf_[A-Za-z0-9]{16,}|sk-(?=[\w-]*\d)[\w-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}"
-    r"|xox[abeoprs]-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|nvapi-[\w-]{20,}|eyJ[\w-]{8,}\.[\w-]{6,}\.[\w-]*)"
+    r"|xox[abeoprs]-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|nvapi-[\w-]{20,}|eyJ[\w-]{8,}\.[\w-]{6,}\.[\w-]*"
+    r"|ms-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 )
-_HEADS = ("hf_", "sk-", "gh", "github_pat_", "glpat-", "xox", "AKIA", "ASIA", "AIza", "nvapi-", "eyJ")
+_HEADS = ("hf_", "sk-", "gh", "github_pat_", "glpat-", "xox", "AKIA", "ASIA", "AIza", "nvapi-", "eyJ", "ms-")
 _PRIVATE = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:(?:\s|\\n)*[A-Za-z0-9+/=]{16,})*(?:(?:\s|\\n)*[A-Za-z0-9+/=]+(?=(?:\s|\\n)*-----END))?"
     r"(?:(?:\s|\\n)*-----END [A-Z ]*PRIVATE KEY-----)?"

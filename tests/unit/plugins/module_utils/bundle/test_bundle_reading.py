@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.bundle import reading
-from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue, diagnosis, sources, standing
+from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue, confirming, diagnosis, sources, standing
 from ansible_collections.railyard.sglang.tests.unit.support import doctorlogs
 
 FAILED = {"LoadState": "loaded", "ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "NRestarts": "5"}
@@ -136,6 +136,17 @@ def test_what_others_send_is_taken_for_what_it_is(tmp_path: Path, archive: bool,
     assert found.journals["gpu-a"]["units"][0]["ActiveState"] == "failed"
     if isinstance(bad, str):
         assert {"checks/hosts/bad.json", "plan/findings.json", "units/hosts/bad.json"} <= {row["file"] for row in found.not_read}
+
+
+def test_rows_of_others_can_be_compared(tmp_path: Path) -> None:
+    rows = [{"rule": ["a"], "host": 3, "state": None, "severity": {}}, {"rule": "b"}]
+    found = reading.evidence(
+        str(packed(tmp_path / "x.tgz", {"manifest.json": {"bundle": 1}, "plan/findings.json": rows, "checks/hosts/h.json": rows}))
+    )
+    finding = {"probe": {"rules": ["a", "b"]}, "host": "", "guilty": {"host": ""}, "places": []}
+    document = {"findings": [finding]}
+    confirming.confirm(document, found.findings, found.checks)
+    assert [row["rule"] for row in document["findings"][0]["confirmed"]] == ["b", "b"]
 
 
 @pytest.mark.parametrize("manifest", [{"bundle": 1, "hosts": []}, {"bundle": 1, "hosts": {"a": 1, "b": {"missing": 1, "hostname": 2}}}])

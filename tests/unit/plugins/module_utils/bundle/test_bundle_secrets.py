@@ -76,6 +76,7 @@ KEY += "-----END OPENSSH " + "PRIVATE KEY-----"
         # What looks like nothing else.
         ("got hf_" + "a" * 20, f"got {MARK}"),
         ("got sk-" + "ab1" * 8, f"got {MARK}"),
+        ("got ms-01234567-89ab-cdef-0123-456789abcdef", f"got {MARK}"),
         ("got ghp_" + "a1" * 15, f"got {MARK}"),
         ("AKIA" + "ABCDEFGH12345678.", MARK + "."),
         ("eyJ" + "hbGciOiJI.eyJzdWIi.c2ln", MARK),
@@ -178,34 +179,34 @@ def test_lines_of_one_kind_differ_in_what_is_known() -> None:
     assert [known.mask(text) for text in ("a topsecret2", "a topsecret1", "a topsecret3")] == ["a topsecret2", f"a {MARK}", "a topsecret3"]
 
 
-SHOWN = "Id=a.service\nEnvironment=HF_TOKEN=abcdefg1 A=1\n\nId=b.service\nLoadState=not-found\n"
+SHOWN = "Id=a.service\nEnvironment=HF_TOKEN=abcdefg1 A=1\nStatusText=one\n\ntwo\nLoadState=loaded\n"
 
 
 @pytest.mark.parametrize(
-    ("names", "answer", "found", "why"),
+    ("names", "answers", "found", "why"),
     [
-        ([], None, {}, ""),
+        ([], [], {}, ""),
         (
             ["a.service", "b.service"],
-            (0, SHOWN, ""),
+            [(0, SHOWN, ""), (0, "Id=b.service\nLoadState=not-found\n", "")],
             {
-                "a.service": {"Id": "a.service", "Environment": f"HF_TOKEN={MARK} A=1"},
+                "a.service": {"Id": "a.service", "Environment": f"HF_TOKEN={MARK} A=1", "StatusText": "one", "LoadState": "loaded"},
                 "b.service": {"Id": "b.service", "LoadState": "not-found"},
             },
             "",
         ),
-        (["a.service"], (1, "", "Failed to connect to bus\n"), {}, "systemctl show a.service: Failed to connect to bus"),
-        (["a.service"], (0, SHOWN, ""), {}, "systemctl show a.service: exit status 0, 2 of 1 units"),
-        (["a.service"], (127, "", "systemctl: not found"), {}, "systemctl show a.service: systemctl: not found"),
+        (["a.service"], [(1, "", "Failed to connect to bus\n")], {}, "systemctl show a.service: Failed to connect to bus"),
+        (["a.service"], [(0, "", "")], {}, "systemctl show a.service: exit status 0, 0 properties"),
+        (["a.service"], [(127, "", "systemctl: not found")], {}, "systemctl show a.service: systemctl: not found"),
     ],
-)  # fmt: skip
-def test_states_of_units(names: list[str], answer: tuple[int, str, str] | None, found: dict[str, dict[str, str]], why: str) -> None:
+)
+def test_states_of_units(names: list[str], answers: list[tuple[int, str, str]], found: dict[str, dict[str, str]], why: str) -> None:
     asked: list[list[str]] = []
+    left = iter(answers)
 
     def run(words: list[str]) -> tuple[int, str, str]:
         asked.append(words)
-        assert answer is not None
-        return answer
+        return next(left)
 
     assert unitstates.properties(run, names) == (found, why)
-    assert asked == ([["systemctl", "show", "--all", "--no-pager", "--", *names]] if names else [])
+    assert asked == [["systemctl", "show", "--all", "--no-pager", "--", name] for name in names]
