@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import os
+import platform
 import re
 import stat
 import subprocess
@@ -21,6 +22,7 @@ import pytest
 import yaml
 
 from ansible_collections.railyard.sglang.plugins.action import bundle
+from ansible_collections.railyard.sglang.plugins.module_utils.bundle import reading
 from ansible_collections.railyard.sglang.plugins.module_utils.bundle.secrets import MARK
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue
 from ansible_collections.railyard.sglang.plugins.modules import bundle as module
@@ -107,6 +109,13 @@ def test_a_cluster_with_a_host_that_is_gone(inventory: Path, programs: Path, tmp
     new = replaced["host names"]
     assert "not reached" in manifest["hosts"][new["kea-d0"]]["missing"]["host"]
     assert manifest["hosts"][new["kea-p0"]]["in_plan"]
+    # What the doctor takes from it besides the logs, in the new names.
+    said_besides = reading.evidence(str(tmp_path / "out/bundle.tar.gz"))
+    assert said_besides.unreachable == [new["kea-d0"]]
+    assert {row["ActiveState"] for row in said_besides.journals[new["kea-p0"]]["units"]} == {"failed"}
+    own = platform.node()
+    assert manifest["hosts"][new["kea-p0"]]["hostname"] == new.get(own.lower(), own)
+    assert manifest["hosts"][new["kea-p0"]]["cut"] is False
     names = {"plan/plan.json", "plan/findings.json", "README.txt", "proof/proof.txt", "facts/summary.json", "versions/versions.json"}
     names |= {f"{part}/{new['kea-p0']}.json" for part in ("plan/hosts", "units/hosts", "facts", "checks/hosts", "versions/hosts")}
     assert names <= set(found)
@@ -142,6 +151,8 @@ def test_a_plan_that_is_refused_is_a_reason_to_collect(inventory: Path, programs
     found = members(tmp_path / "out/bundle.tar.gz")
     assert "backend.unknown" in {row["rule"] for row in json.loads(found["plan/findings.json"])}
     assert "logs/host1.export.gz" in found
+    # The units whose journal was read.
+    assert json.loads(found["units/hosts/host1.json"])["x"]["ActiveState"] == "failed"
 
 
 def test_check_mode_writes_nothing(inventory: Path, programs: Path, tmp_path: Path) -> None:
@@ -228,6 +239,12 @@ LOOKED = {
 )  # fmt: skip
 def test_what_is_missing(row: dict[str, Any], ranks: bool, dry: bool, wanted: dict[str, str]) -> None:
     assert bundle.missing(row, ranks, dry) == wanted
+
+
+def test_what_was_not_asked_for_is_not_missing() -> None:
+    row = {"collect_states": STATES, "collect_journal": READ, "collect_looked": LOOKED["collect_looked"]}
+    assert bundle.missing(row, True, False, ["checks", "versions"]) == {}
+    assert set(bundle.missing(row, True, False)) == {"checks", "versions"}
 
 
 def test_versions_are_no_addresses(tmp_path: Path) -> None:
