@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible._internal._datatag._tags import Origin
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultHelper
 from ansible.utils.display import Display
@@ -32,12 +34,17 @@ SPEC: dict[str, dict[str, Any]] = {
     "hosts": {"type": "list", "elements": "str", "required": True},
     "proof": {"type": "path"},
     "replace": {"type": "bool", "default": True},
+    "checks": {"type": "bool", "default": True},
+    "versions": {"type": "bool", "default": True},
 }
 # What the tasks of playbooks/collect.yml have registered on the hosts, and the facts that they have gathered.
-STATES, JOURNAL, CHECKED, LOOKED, STACKS, FAILED = (
-    "collect_states", "collect_journal", "collect_checked", "collect_looked", "collect_stacks", "collect_failed",
+STATES, JOURNAL, CHECKED, LOOKED, TIMED, STACKS, FAILED = (
+    "collect_states", "collect_journal", "collect_checked", "collect_looked", "collect_clock", "collect_stacks", "collect_failed",
 )  # fmt: skip
 RDMA, CLOCK, VERSIONS = "rdma", "sglang_clock", "sglang_versions"
+VAULT = b"$ANSIBLE_VAULT"
+# What the inventory has not said: gathered, or all of it once more.
+MAGIC = ("ansible_facts", "hostvars", "groups", "vars")
 PROOF = ("proof.json", "proof.txt", "proof.html")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Seconds between two lines about how far it is.
@@ -59,6 +66,24 @@ def version(root: pathlib.Path = ROOT) -> str:
     return found.group(1) if found else ""
 
 
+@functools.cache
+def encrypted_file(path: str) -> bool:
+    """Return whether vault has encrypted a file as a whole."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(len(VAULT)) == VAULT
+    except OSError:
+        return False
+
+
+def was_encrypted(value: Any) -> bool:
+    """Return whether vault has encrypted a value, by itself or with all of its file: values of a file say where they come from."""
+    if VaultHelper.get_ciphertext(value, with_tags=False) is not None:
+        return True
+    origin = Origin.get_tag(value)
+    return origin is not None and bool(origin.path) and encrypted_file(str(origin.path))
+
+
 def decrypted(value: Any) -> Iterator[str]:
     """Yield what vault has encrypted."""
     if isinstance(value, Mapping):
@@ -67,23 +92,33 @@ def decrypted(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from decrypted(item)
-    elif value is not None and VaultHelper.get_ciphertext(value, with_tags=False) is not None:
+    elif value is not None and not isinstance(value, bool) and was_encrypted(value):
         yield str(value)
 
 
 def secrets_of(hostvars: Any, hosts: Sequence[str]) -> list[str]:
-    """Return the values of variables that are secrets by their names, and of those that vault has encrypted."""
+    """Return the values of variables that are secrets by their names, and of those that vault has encrypted.
+
+    What is a template is taken as what it becomes, too: that is what engines are told.
+    """
     found: set[str] = set()
     for host in hosts:
-        raw = hostvars.raw_get(host)
         named: dict[str, Any] = {}
-        for name, value in raw.items():
+        for name, value in hostvars.raw_get(host).items():
+            if str(name) in MAGIC:
+                continue
             try:
-                found.update(decrypted(value))
-                if secrets.SECRET_NAME.search(str(name)):
-                    named[name] = plain(hostvars[host].get(name))
-                elif isinstance(value, (Mapping, list)) and str(name) not in ("ansible_facts", "hostvars", "groups", "vars"):
-                    named[name] = plain(value)
+                hidden = list(decrypted(value))
+                found.update(hidden)
+                templates = any(sign in text for text in hidden for sign in ("{{", "{%"))
+                nested = secrets.values({str(name): plain(value)})
+                if not (templates or nested or secrets.SECRET_NAME.search(str(name))):
+                    continue
+                found.update(nested)
+                told = plain(hostvars[host].get(name))
+                named[name] = told
+                if templates:
+                    found.update(text for text in secrets.texts(told) if len(text) >= secrets.SHORTEST)
             except AnsibleError:
                 # A variable that cannot be told was not used either.
                 continue
@@ -97,23 +132,46 @@ def reason(row: Any, otherwise: str) -> str:
     return " ".join(text.split())[:500] or otherwise
 
 
-def missing(row: Row, ranks: bool, dry: bool) -> dict[str, str]:
+def units_of(row: Row) -> dict[str, Any]:
+    """Return unit to what systemd says of it; where none was planned, of those whose journal was read."""
+    known = (row.get(STATES) or {}).get("units") or {}
+    return known or {str(unit.get("Id")): unit for unit in (row.get(JOURNAL) or {}).get("units") or []}
+
+
+def told_of(row: Row) -> dict[str, Any]:
+    """Return what the manifest says of a host's journal: what the host calls itself in it, and whether it was cut off."""
+    journal = row.get(JOURNAL) or {}
+    return {"hostname": str(journal.get("hostname") or ""), "cut": bool(journal.get("cut"))}
+
+
+def facts_of(row: Row) -> dict[str, Any]:
+    """Return what this run has gathered of a host: a fact cache may hold what another one did."""
+    found: dict[str, Any] = {}
+    for name in (LOOKED, TIMED, STACKS):
+        found.update((row.get(name) or {}).get("ansible_facts") or {})
+    return found
+
+
+def missing(row: Row, ranks: bool, dry: bool, without: Collection[str] = ()) -> dict[str, str]:
     """Return what is not to be had of a host, and why.
 
-    :param row: what is known of it: results of tasks and facts.
+    :param row: what is known of it: results of tasks.
     :param ranks: whether an engine is planned on it.
     :param dry: whether nothing was fetched.
+    :param without: what was not asked for, V(checks) or V(versions).
     """
     states = row.get(STATES)
     if not isinstance(states, Mapping):
         return {"host": "not looked at in this run"}
     if states.get("unreachable"):
-        return {"host": f"not reached: {reason(states, 'no reason was given')}"}
+        return {"host": f"{pack.NOT_REACHED}: {reason(states, 'no reason was given')}"}
     found = {}
-    facts = row.get("ansible_facts") or {}
+    facts = facts_of(row)
+    journal = row.get(JOURNAL)
     if "units" not in states:
         found["units"] = reason(states, "systemd did not answer")
-    journal = row.get(JOURNAL)
+    elif not units_of(row) and not dry:
+        found["units"] = "none is planned, and the host knows of none that is called sglang-*"
     if not dry:
         if not isinstance(journal, Mapping) or "entries" not in journal:
             found["journal"] = reason(journal, str(row.get(FAILED) or "the journal was not read"))
@@ -125,9 +183,9 @@ def missing(row: Row, ranks: bool, dry: bool) -> dict[str, str]:
             found["journal"] = "no message of the planned units since collect_since"
     if RDMA not in facts:
         found["facts"] = reason(row.get(LOOKED), "the host was not looked at")
-    if ranks and "checks" not in (row.get(CHECKED) or {}):
+    if ranks and "checks" not in without and "checks" not in (row.get(CHECKED) or {}):
         found["checks"] = reason(row.get(CHECKED), "the host checks did not run")
-    if VERSIONS not in facts:
+    if VERSIONS not in facts and "versions" not in without:
         found["versions"] = reason(row.get(STACKS), "the stacks were not looked at")
     return found
 
@@ -142,6 +200,14 @@ def dotted(value: Any) -> Iterator[str]:
             yield from dotted(item)
     elif isinstance(value, str):
         yield value
+
+
+def address_of(hostvars: Any, host: str) -> str:
+    """Return by what a host is reached; its name where that cannot be told."""
+    try:
+        return str(plain(hostvars[host].get("ansible_host")) or host)
+    except AnsibleError:
+        return host
 
 
 def known_versions(source: str, plan: Row) -> list[str]:
@@ -178,10 +244,10 @@ class ActionModule(ControllerAction):
         rows = {host: hostvars.raw_get(host) for host in hosts}
         dest, place = (pathlib.Path(given[name]).absolute() for name in ("dest", "map"))
         slices = given["plan"].get("hosts") or {}
+        dry = self._task.check_mode or not given["source"]
+        without = [name for name in ("checks", "versions") if not given[name]]
         lacking = {
-            host: found
-            for host, row in rows.items()
-            if (found := missing(row, bool((slices.get(host) or {}).get("ranks")), self._task.check_mode or not given["source"]))
+            host: found for host, row in rows.items() if (found := missing(row, bool((slices.get(host) or {}).get("ranks")), dry, without))
         }
         try:
             items = pack.ordered([*pack.files_below(given["source"]), *self._items(given, rows, slices)])
@@ -190,7 +256,9 @@ class ActionModule(ControllerAction):
                 "collection": {"name": "railyard.sglang", "version": version()},
                 "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(made)),
                 "replaced": given["replace"],
-                "hosts": {host: {"in_plan": host in slices, "missing": plain(lacking.get(host, {}))} for host in hosts},
+                "hosts": {
+                    host: {"in_plan": host in slices, **told_of(rows[host]), "missing": plain(lacking.get(host, {}))} for host in hosts
+                },
             }
             result |= {"changed": True, "archive": str(dest), "map": str(place) if given["replace"] else "", "missing": plain(lacking)}
             if self._task.check_mode:
@@ -226,7 +294,7 @@ class ActionModule(ControllerAction):
         masked = secrets.Secrets(secrets_of(hostvars, hosts))
         replacing = None
         if given["replace"]:
-            known = [name for host in hosts for name in (host, str(plain(hostvars[host].get("ansible_host")) or host))]
+            known = [name for host in hosts for name in (host, address_of(hostvars, host), told_of(hostvars.raw_get(host))["hostname"])]
             replacing = Replacing(known, known_versions(given["source"], given["plan"]))
         return pack.Packer(masked, replacing, _Progress()), replacing
 
@@ -241,9 +309,9 @@ class ActionModule(ControllerAction):
         for host, row in rows.items():
             if host in slices:
                 found.append(pack.json_item(f"plan/hosts/{files[host]}", slices[host]))
-            facts = row.get("ansible_facts") or {}
+            facts = facts_of(row)
             parts = {
-                "units": (row.get(STATES) or {}).get("units"),
+                "units": units_of(row),
                 "checks": (row.get(CHECKED) or {}).get("checks"),
                 # Where hosts were compared, theirs are written down already.
                 "facts": {} if f"facts/{files[host]}" in there else {key: facts[key] for key in (RDMA, CLOCK) if facts.get(key)},

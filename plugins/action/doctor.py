@@ -24,6 +24,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "findings": {"type": "list", "elements": "dict", "default": []},
     "checks": {"type": "dict", "default": {}},
     "journals": {"type": "dict", "default": {}},
+    "failed": {"type": "dict", "default": {}},
     "unreachable": {"type": "list", "elements": "str", "default": []},
     "fail_on": {"type": "str", "choices": ["blocks", "degrades", "never"], "default": "blocks"},
     "show": {"type": "bool", "default": True},
@@ -68,13 +69,15 @@ class ActionModule(ControllerAction):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Read the logs, write and show what was found, and fail where it is bad enough."""
         result, given = self.begin(tmp, task_vars, SPEC)
+        bundle = reading.evidence(given["path"])
+        journals = given["journals"] or bundle.journals
         try:
             found = diagnosis.diagnose(
                 given["path"],
                 catalogue.load(),
                 _Progress(),
-                standing.standing(given["journals"], given["unreachable"]),
-                standing.names(given["journals"]),
+                standing.standing(journals, given["unreachable"] or bundle.unreachable),
+                standing.names(journals),
             )
         except OSError as error:
             return {
@@ -83,15 +86,8 @@ class ActionModule(ControllerAction):
                 "msg": f"{error.filename or given['path']}: {error.strerror}. Fix: doctor_path, a log, an archive or a directory",
             }
         document = diagnosis.document(found)
-        document["not_read"] += [
-            {
-                "file": host,
-                "why": "older messages of its journal are missing: there were more than doctor_max_mib, or reading took too long",
-            }
-            for host in standing.incomplete(given["journals"])
-        ]
-        findings, checks = reading.evidence(given["path"])
-        confirming.confirm(document, given["findings"] or findings, given["checks"] or checks)
+        document["not_read"] += standing.not_read(given["journals"], given["failed"], given["unreachable"]) + bundle.not_read
+        confirming.confirm(document, given["findings"] or bundle.findings, given["checks"] or bundle.checks)
         text = page.text(document)
         changed: list[str] = []
         if given["directory"]:

@@ -13,10 +13,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.railyard.sglang.plugins.action.host_compare import SAFE
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.look import notable, table
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rows import NOTE, Row
-from ansible_collections.railyard.sglang.plugins.module_utils.report.keeping import keep, read
+from ansible_collections.railyard.sglang.plugins.module_utils.report.keeping import SAFE, keep, read
 
 display = Display()
 

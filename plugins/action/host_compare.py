@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import pathlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -20,7 +19,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.compar
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.views import page, summary, text
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading, report
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.text import findings as lines
-from ansible_collections.railyard.sglang.plugins.module_utils.report.keeping import keep
+from ansible_collections.railyard.sglang.plugins.module_utils.report.keeping import file_of, keep
 from ansible_collections.railyard.sglang.plugins.plugin_utils.controller import ControllerAction
 from ansible_collections.railyard.sglang.plugins.plugin_utils.plain import plain
 
@@ -32,13 +31,6 @@ SPEC: dict[str, dict[str, Any]] = {
     "show": {"type": "bool", "default": True},
 }
 SUMMARY = ("summary.txt", "summary.html", "summary.json")
-# Names of hosts become names of files; what an inventory may hold beyond that must not lead elsewhere.
-SAFE = re.compile(r"[^A-Za-z0-9._@+-]|^\.+")
-
-
-def file_of(host: str) -> str:
-    """Return the name of the file for a host's facts."""
-    return SAFE.sub("_", host) + ".json"
 
 
 def names_of(hosts: Iterable[str]) -> dict[str, str]:

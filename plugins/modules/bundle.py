@@ -49,6 +49,14 @@ options:
     description: Whether addresses and names are replaced. Secrets are masked in any case.
     type: bool
     default: true
+  checks:
+    description: Whether the host checks were asked for. Where they were not, none is missing.
+    type: bool
+    default: true
+  versions:
+    description: Likewise whether it was looked at what is installed.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - railyard.sglang.attributes
 attributes:

@@ -18,7 +18,8 @@ options:
     description:
       - A log, a directory, a tar archive (gzip, bzip2 and xz too), or what C(journalctl) wrote with C(--output=export) or C(--output=json).
       - It is read as a stream and never unpacked.
-      - Of a bundle of C(playbooks/collect.yml) its logs; what plan and checks say in it takes the place of O(findings) and O(checks).
+      - Of a bundle of C(playbooks/collect.yml) its logs; what it says besides takes the place of O(findings), O(checks), O(journals) and
+        O(unreachable).
     type: path
     required: true
   directory:
@@ -37,6 +38,10 @@ options:
     description:
       - Of each host, by the inventory's name, what M(railyard.sglang.unit_journal) returned. Units that do not run are findings, hosts get
         the inventory's names, and a journal that is not complete is told.
+    type: dict
+    default: {}
+  failed:
+    description: Of hosts why their journals are not there. They are named among what was not read.
     type: dict
     default: {}
   unreachable:

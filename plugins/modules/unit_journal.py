@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Writes what the journal holds of units and of the kernel as a compressed export, with the newest messages only where there are too many,
     and with the first ones since each unit was started last, since its arguments stand there.
-  - The file is for its reader alone (mode 0600), since logs may hold what clients asked for.
+  - The file is for the owner of its directory alone (mode 0600), since logs may hold what clients asked for.
 options:
   units:
     description: Names of systemd units.
@@ -92,6 +92,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.onhost.journalcopy
     head,
     head_command,
     parse_states,
+    shares,
     show_command,
 )
 
@@ -107,10 +108,12 @@ def collected(module: AnsibleModule, units: List[Dict[str, str]]) -> List[Copied
     given = module.params
     room = given["max_mib"] << 20
     copies = []
-    for command, share in zip(commands(given["units"], given["since"], given["lines"]), (room - room // 10, max(room // 10, 1 << 20))):
-        copies.append(copy(command, share, given["timeout"]))
+    rooms = (room - room // 10, max(room // 10, 1 << 20))
+    for command, share, lines in zip(commands(given["units"], given["since"], given["lines"]), rooms, shares(given["lines"])):
+        copies.append(copy(command, share, given["timeout"], lines))
         if copies[-1].told:
-            module.fail_json(msg=f"journalctl: {copies[-1].told}")
+            fix = f"since is {given['since']}, and must be as journalctl --since takes it; journalctl of the host says the rest"
+            module.fail_json(msg=f"journalctl: {copies[-1].told} [rule journal.read] Fix: {fix}")
     begun = [unit["InvocationID"] for unit in units if unit.get("InvocationID")]
     return [*(head(head_command(invocation), copies[0].first(), given["timeout"]) for invocation in begun), *copies]
 
@@ -130,10 +133,10 @@ def main() -> None:
     )
     given = module.params
     if not given["units"]:
-        module.fail_json(msg="units is empty. Fix: name the units of the host's slice of the plan")
+        module.fail_json(msg="units is empty [rule journal.units] Fix: name the units of the host's slice of the plan")
     for name in ("lines", "max_mib", "timeout"):
         if given[name] < 1:
-            module.fail_json(msg=f"{name} is {given[name]}, less than 1")
+            module.fail_json(msg=f"{name} is {given[name]}, less than 1 [rule journal.limits] Fix: leave it out, or give a number above 0")
     if module.check_mode:
         module.exit_json(changed=True)
     units = states(module, given["units"])
@@ -142,11 +145,16 @@ def main() -> None:
         copies = collected(module, units)
         handle, name = tempfile.mkstemp(dir=os.path.dirname(given["dest"]), prefix=".journal")
         with os.fdopen(handle, "wb") as out:
+            # Who has made the directory reads it: root writes it for the user who logs in.
+            place = os.stat(os.path.dirname(given["dest"]))
+            if os.geteuid() == 0 and place.st_uid:
+                os.fchown(handle, place.st_uid, place.st_gid)
             for copied in copies:
                 copied.write(out)
         os.replace(name, given["dest"])
     except OSError as error:
-        module.fail_json(msg=f"{given['dest']}: {error.strerror}")
+        fix = "give dest a directory of the host that is there and has room, and journalctl on the PATH"
+        module.fail_json(msg=f"{error.filename or given['dest']}: {error.strerror} [rule journal.write] Fix: {fix}")
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)

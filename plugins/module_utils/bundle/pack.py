@@ -18,13 +18,17 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
 
+from ansible_collections.railyard.sglang.plugins.module_utils.bundle import recognising
 from ansible_collections.railyard.sglang.plugins.module_utils.bundle.journal import HOSTNAME, BrokenError, Reader, Rewriter, opened
 from ansible_collections.railyard.sglang.plugins.module_utils.bundle.replacing import Replacing
 from ansible_collections.railyard.sglang.plugins.module_utils.bundle.secrets import Secrets
 
 # Version of the layout; the doctor knows a bundle by it.
 FORMAT = 1
-MANIFEST, LOGS, FINDINGS, CHECKS = "manifest.json", "logs/", "plan/findings.json", "checks/hosts/"
+MANIFEST, LOGS = recognising.MANIFEST, recognising.LOGS
+FINDINGS, CHECKS, UNITS = "plan/findings.json", "checks/hosts/", "units/hosts/"
+# How the manifest begins to say that a host was not reached.
+NOT_REACHED = "not reached"
 TEXT, EXPORT = "text", "journal export"
 PIECE = 1 << 18
 README = """\

@@ -16,6 +16,7 @@ from typing import Callable, Dict, FrozenSet, Iterable, List, Match, Optional, P
 
 from ansible_collections.railyard.sglang.plugins.module_utils.bundle import hostnames
 from ansible_collections.railyard.sglang.plugins.module_utils.bundle.kinds import Kinds, kind_of
+from ansible_collections.railyard.sglang.plugins.module_utils.bundle.secrets import BEFORE, BEHIND
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.disguise import KEPT_IPV4, Disguise
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.identifiers import UNMISTAKABLE
 
@@ -59,6 +60,13 @@ _FORM = (
 # No form begins within a word: the rest of one that is none need not be tried letter by letter.
 _REST = r"|[0-9A-Za-z]+(?![\w:.-])"
 _FORMS = re.compile(_FORM + _REST, re.ASCII)
+# A name may begin behind an escape or a colour, whose letters are no part of a word.
+_ESCAPE = re.compile(r"\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\[abefnrtv]|%[0-9a-f]{2}|[\[;][0-9]*m|\[k")
+_ESCAPED = ("\\", "%", "[", ";")
+_REST_OF_WORD = (
+    r"|(?<![\\%\[;])(?<!%[0-9A-Fa-f])(?<!\\[xu])(?<!\\[xu][0-9A-Fa-f])(?<!\\u[0-9A-Fa-f]{2})(?<!\\u[0-9A-Fa-f]{3})"
+    r"(?<![\[;]\d)(?<![\[;]\d\d)[0-9A-Za-z]+(?![\w:.-])"
+)
 _IPV4 = re.compile(r"(?<![\d.])(?P<ipv4>\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2}(?![\w/.]))?)(?!\.?\d)", re.ASCII)
 # What lines hold that hold one of the forms, quick to look for; of digits only their places matter.
 _DOTTED = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d", re.ASCII)
@@ -145,9 +153,9 @@ class Replacing:
         serials = sorted(self._serials - set(self._new))
         parts = [f"(?i:{hostnames.pattern(any_case)})", hostnames.pattern(as_written), hostnames.pattern(serials)]
         words = "|".join(part for part in parts if "(?!)" not in part) or "(?!)"
-        names = rf"(?P<word>(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9]))"
+        names = rf"(?P<word>{BEFORE}(?:{words}){BEHIND})"
         self._heads = frozenset(found.group() for text in [*self._new, *serials] for found in [_PIECES.search(text.lower())] if found)
-        self._words = re.compile(f"{_FORM}|{names}{_REST}", re.ASCII)
+        self._words = re.compile(f"{_FORM}|{names}{_REST_OF_WORD}", re.ASCII)
         self._few = re.compile(f"{_IPV4.pattern}|{names}", re.ASCII)
         self.pairs, self.places = {}, Counter()
 
@@ -169,10 +177,17 @@ class Replacing:
                 for match in self._domain.finditer(line):
                     self.host(match.group())
             return line
-        if not self._heads.isdisjoint(_PIECES.findall(lowered)):
+        if self._may_name(lowered):
             # What is called like a host may be a part of an address: both are looked for at once.
             forms = self._words if forms is _FORMS or _PCI.search(line) else self._few
         return forms.sub(self._found, line) if forms else line
+
+    def _may_name(self, lowered: str) -> bool:
+        """Return whether a line has a word with which a name begins."""
+        if not self._heads.isdisjoint(_PIECES.findall(lowered)):
+            return True
+        escaped = any(sign in lowered for sign in _ESCAPED)
+        return escaped and not self._heads.isdisjoint(_PIECES.findall(_ESCAPE.sub(" ", lowered)))
 
     def _forms_of(self, line: str, lowered: str, kind: str) -> Optional[Pattern[str]]:
         """Return what to look for in lines of a kind, and remember it."""

@@ -18,11 +18,11 @@ def properties(run: Runner, names: List[str]) -> Tuple[Dict[str, Dict[str, str]]
     :param run: runs a command.
     :param names: units.
     """
-    if not names:
-        return {}, ""
-    rc, out, err = run(["systemctl", "show", "--all", "--no-pager", "--", *names])
-    # Units stand in the order in which they were named, with an empty line between.
-    parts = [parse_show(part) for part in Secrets().mask(out).split("\n\n") if part.strip()]
-    if rc != 0 or len(parts) != len(names):
-        return {}, f"systemctl show {' '.join(names)}: {err.strip() or f'exit status {rc}, {len(parts)} of {len(names)} units'}"
-    return dict(zip(names, parts)), ""
+    found = {}
+    for name in names:
+        # One by one: what parts two units is an empty line, and a property may hold one.
+        rc, out, err = run(["systemctl", "show", "--all", "--no-pager", "--", name])
+        found[name] = parse_show(Secrets().mask(out))
+        if rc != 0 or not found[name]:
+            return {}, f"systemctl show {name}: {err.strip() or f'exit status {rc}, {len(found[name])} properties'}"
+    return found, ""

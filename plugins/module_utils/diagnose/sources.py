@@ -14,13 +14,15 @@ import gzip
 import io
 import lzma
 import os
-import re
 import stat
 import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, cast
+
+from ansible_collections.railyard.sglang.plugins.module_utils.bundle import recognising
+from ansible_collections.railyard.sglang.plugins.module_utils.bundle.recognising import LOGS, MANIFEST
 
 PLAIN, EXPORT, JSON = "plain", "journal export", "journal json"
 PEEK = 65536
@@ -37,9 +39,6 @@ FOREIGN = (
     (b"\x89PNG", "a picture"),
     (b"SQLite format 3\0", "a database"),
 )
-# A bundle of playbooks/collect.yml: what its manifest is called and begins with, and where in it the logs are. The rest of it tells of
-# errors, too, and is no log.
-MANIFEST, BUNDLE, LOGS = "manifest.json", re.compile(rb'\s*\{\s*"bundle": \d'), "logs/"
 BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError)
 
 
@@ -101,18 +100,29 @@ def read(path: str, reading: Reading) -> Iterator[Source]:
     """
     files = [(os.path.basename(path), path)] if not os.path.isdir(path) else list(_files(path, reading))
     sizes = {}
+    single = not os.path.isdir(path)
     for name, full in files:
-        found = os.stat(full)
+        try:
+            found = os.stat(full)
+        except OSError as error:
+            if single:
+                raise
+            # It was there a moment ago.
+            reading.skipped.append(Skipped(name, _why(error)))
+            continue
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "neither a file nor a directory", path)
         sizes[name] = found
     reading.total = sum(found.st_size for found in sizes.values())
     for name, full in files:
+        if name not in sizes:
+            continue
         found = sizes[name]
+        bundle = recognising.in_archive(full)
         try:
             with open(full, "rb") as stream:
                 reading.current = stream
-                yield from _open(Source(name, stream, found.st_size, found.st_mtime), reading, 0)
+                yield from _open(Source(name, stream, found.st_size, found.st_mtime), reading, 0, bundle.root if bundle else None)
         except BROKEN as error:
             reading.skipped.append(Skipped(name, _why(error)))
         reading.current = None
@@ -127,7 +137,7 @@ def _files(path: str, reading: Reading) -> Iterator[tuple[str, str]]:
         raise PermissionError(errno.EACCES, "cannot be read", path)
     for folder, below, names in os.walk(path, onerror=refused):
         below.sort()
-        bundle = MANIFEST in names and _is_bundle(os.path.join(folder, MANIFEST))
+        bundle = MANIFEST in names and recognising.begins_one(os.path.join(folder, MANIFEST))
         if bundle:
             below[:] = [name for name in below if name == LOGS[:-1]]
         for name in sorted(names) if not bundle else ():
@@ -146,20 +156,15 @@ def _files(path: str, reading: Reading) -> Iterator[tuple[str, str]]:
                 yield label, full
 
 
-def _is_bundle(path: str) -> bool:
-    try:
-        with open(path, "rb") as stream:
-            return BUNDLE.match(stream.read(PEEK)) is not None
-    except OSError:
-        return False
-
-
 def _why(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _open(source: Source, reading: Reading, depth: int) -> Iterator[Source]:
-    """Yield what a stream holds: itself, or what it is packed around."""
+def _open(source: Source, reading: Reading, depth: int, root: str | None = None) -> Iterator[Source]:
+    """Yield what a stream holds: itself, or what it is packed around.
+
+    :param root: what stands before the names of files of a bundle, where it is known to be one.
+    """
     stream = io.BufferedReader(cast(io.RawIOBase, source.stream), PEEK)
     head = stream.peek(PEEK)
     packed = next((opener for magic, opener in OPENERS if head.startswith(magic)), None)
@@ -175,15 +180,14 @@ def _open(source: Source, reading: Reading, depth: int) -> Iterator[Source]:
         return
     if packed is not None:
         with packed(stream, "rb") as inner:
-            yield from _open(Source(source.name, cast(IO[bytes], inner), source.size, source.modified), reading, depth + 1)
+            yield from _open(Source(source.name, cast(IO[bytes], inner), source.size, source.modified), reading, depth + 1, root)
     elif head[257:262] == b"ustar":
-        yield from _members(source, cast(IO[bytes], stream), reading, depth)
+        yield from _members(source, cast(IO[bytes], stream), reading, depth, root)
     else:
         yield Source(source.name, cast(IO[bytes], stream), source.size, source.modified, _form(head))
 
 
-def _members(source: Source, stream: IO[bytes], reading: Reading, depth: int) -> Iterator[Source]:
-    bundle: str | None = None
+def _members(source: Source, stream: IO[bytes], reading: Reading, depth: int, bundle: str | None) -> Iterator[Source]:
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
             if member.isdir():
@@ -194,7 +198,7 @@ def _members(source: Source, stream: IO[bytes], reading: Reading, depth: int) ->
             inner = archive.extractfile(member) if member.isreg() else None
             if inner is not None and bundle is None and os.path.basename(member.name) == MANIFEST:
                 begun = io.BufferedReader(cast(io.RawIOBase, inner), PEEK)
-                if BUNDLE.match(begun.peek(PEEK)):
+                if recognising.BEGINNING.match(begun.peek(PEEK)):
                     bundle = member.name.removesuffix(MANIFEST)
                     continue
                 inner = cast(IO[bytes], begun)

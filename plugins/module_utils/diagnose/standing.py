@@ -42,6 +42,25 @@ def names(journals: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {result["hostname"]: host for host, result in journals.items() if result.get("hostname") and own[result["hostname"]] == 1}
 
 
-def incomplete(journals: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the hosts of which messages are missing because there were too many."""
-    return sorted(host for host, result in journals.items() if result.get("cut"))
+def not_read(
+    journals: Mapping[str, Mapping[str, Any]], failed: Mapping[str, str] | None = None, unreachable: Iterable[str] = ()
+) -> list[dict[str, str]]:
+    """Return C(file) and C(why) of each host of which messages are missing.
+
+    :param journals: of each host what M(railyard.sglang.unit_journal) returned, or how it failed.
+    :param failed: of hosts why there is no journal, whatever that module returned.
+    :param unreachable: hosts that were not reached: that is told already.
+    """
+    away, why = set(unreachable), {host: _unread(result) for host, result in journals.items()}
+    why |= {host: f"its journal was not read: {text}" for host, text in (failed or {}).items()}
+    return [{"file": host, "why": text} for host, text in sorted(why.items()) if text and host not in away]
+
+
+def _unread(result: Mapping[str, Any]) -> str:
+    """Return what of a journal was not read, and why; an empty text where all of it was."""
+    if result.get("cut"):
+        return "older messages of its journal are missing: there were more than doctor_lines or doctor_max_mib, or reading took too long"
+    if "entries" not in result:
+        told = " ".join(str(result.get("msg") or "the host was not looked at in this run").split())[:500]
+        return f"its journal was not read: {told}"
+    return "" if result["entries"] else "its journal holds no message of the planned units and of the kernel since doctor_since"

@@ -29,12 +29,19 @@ HEAD_ENTRIES, HEAD_BYTES = 3000, 4 << 20
 PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "ExecMainStatus", "InvocationID")
 
 
+def shares(lines: int) -> Tuple[int, int]:
+    """Return how many messages of the units are kept, and of the kernel."""
+    return lines, max(1, lines // 10)
+
+
 def commands(units: List[str], since: str, lines: int) -> List[List[str]]:
-    """Return the calls of journalctl: of the units, and of the kernel."""
+    """Return the calls of journalctl: of the units, and of the kernel; each asks for one message more than are kept, to know of it."""
     common = ["journalctl", "--quiet", "--no-pager", "--output=export", "--output-fields=" + FIELDS, "--since=" + since]
+    own, kernel = shares(lines)
     return [
-        [*common, f"--lines={lines}", *["--unit=" + unit for unit in units]],
-        [*common, f"--lines={max(1, lines // 10)}", "--dmesg"],
+        [*common, f"--lines={own + 1}", *["--unit=" + unit for unit in units]],
+        # --dmesg would leave out what was before a reboot: it implies --boot (journalctl(1)).
+        [*common, f"--lines={kernel + 1}", "_TRANSPORT=kernel"],
     ]
 
 
@@ -111,10 +118,11 @@ def _running(command: List[str], timeout: int) -> Iterator[Tuple[IO[bytes], IO[b
             timer.cancel()
 
 
-def copy(command: List[str], room: int, timeout: int) -> Copied:
+def copy(command: List[str], room: int, timeout: int, lines: int = 0) -> Copied:
     """Run one call and keep the newest of what it writes.
 
     :param room: bytes that are kept, before they are packed.
+    :param lines: messages that were to be kept: where there are more, older ones are missing; 0 where there is no such limit.
     """
     kept = Copied()
     with _running(command, timeout) as (output, errors, process):
@@ -134,6 +142,7 @@ def copy(command: List[str], room: int, timeout: int) -> Copied:
         code = process.wait()
         errors.seek(0)
         told = errors.read(2000).decode("utf-8", "replace").strip()
+    kept.cut |= 0 < lines < kept.entries
     if code < 0:
         kept.cut = True
     elif code > 0:

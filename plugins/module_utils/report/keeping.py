@@ -10,11 +10,19 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import stat
 import tempfile
 from collections.abc import Mapping
 
 MODE = 0o600
+# Names of hosts become names of files; what an inventory may hold beyond that must not lead elsewhere.
+SAFE = re.compile(r"[^A-Za-z0-9._@+-]|^\.+")
+
+
+def file_of(host: str) -> str:
+    """Return the name of the file for what is known of a host."""
+    return SAFE.sub("_", host) + ".json"
 
 
 def write(path: pathlib.Path, content: str) -> None:

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import os
+import platform
 import re
 import stat
 import subprocess
@@ -21,6 +22,7 @@ import pytest
 import yaml
 
 from ansible_collections.railyard.sglang.plugins.action import bundle
+from ansible_collections.railyard.sglang.plugins.module_utils.bundle import reading
 from ansible_collections.railyard.sglang.plugins.module_utils.bundle.secrets import MARK
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue
 from ansible_collections.railyard.sglang.plugins.modules import bundle as module
@@ -33,7 +35,7 @@ TOKEN = "hub-token-4711-aber"
 HOSTS = ("kea-p0", "kea-d0", "kea-r0")
 # One process per host: the engine's arguments, on two networks, and a secret in three spellings.
 JOURNALCTL = """#!/bin/sh
-case "$*" in *--dmesg*) exit 0;; esac
+case "$*" in *_TRANSPORT=kernel*) exit 0;; esac
 entry() {{
   printf '__CURSOR=s=0123456789abcdef0123456789abcdef;i=%s;b=fedcba9876543210fedcba9876543210;m=1;t=2;x=3\\n' "$1"
   printf '__REALTIME_TIMESTAMP=177243840%s000000\\n_HOSTNAME=kea-p0\\n_SYSTEMD_UNIT=sglang-prefill-0.service\\nMESSAGE=%s\\n\\n' "$1" "$2"
@@ -107,6 +109,13 @@ def test_a_cluster_with_a_host_that_is_gone(inventory: Path, programs: Path, tmp
     new = replaced["host names"]
     assert "not reached" in manifest["hosts"][new["kea-d0"]]["missing"]["host"]
     assert manifest["hosts"][new["kea-p0"]]["in_plan"]
+    # What the doctor takes from it besides the logs, in the new names.
+    said_besides = reading.evidence(str(tmp_path / "out/bundle.tar.gz"))
+    assert said_besides.unreachable == [new["kea-d0"]]
+    assert {row["ActiveState"] for row in said_besides.journals[new["kea-p0"]]["units"]} == {"failed"}
+    own = platform.node()
+    assert manifest["hosts"][new["kea-p0"]]["hostname"] == new.get(own.lower(), own)
+    assert manifest["hosts"][new["kea-p0"]]["cut"] is False
     names = {"plan/plan.json", "plan/findings.json", "README.txt", "proof/proof.txt", "facts/summary.json", "versions/versions.json"}
     names |= {f"{part}/{new['kea-p0']}.json" for part in ("plan/hosts", "units/hosts", "facts", "checks/hosts", "versions/hosts")}
     assert names <= set(found)
@@ -142,6 +151,8 @@ def test_a_plan_that_is_refused_is_a_reason_to_collect(inventory: Path, programs
     found = members(tmp_path / "out/bundle.tar.gz")
     assert "backend.unknown" in {row["rule"] for row in json.loads(found["plan/findings.json"])}
     assert "logs/host1.export.gz" in found
+    # The units whose journal was read.
+    assert json.loads(found["units/hosts/host1.json"])["x"]["ActiveState"] == "failed"
 
 
 def test_check_mode_writes_nothing(inventory: Path, programs: Path, tmp_path: Path) -> None:
@@ -181,39 +192,59 @@ def test_documentation_names_every_variable_of_the_playbook() -> None:
 
 STATES = {"units": {"a.service": {}}}
 READ = {"entries": 3, "cut": False}
-FACTS = {"rdma": {"ports": []}, "sglang_versions": {"stacks": {}}}
+LOOKED = {
+    "collect_looked": {"ansible_facts": {"rdma": {"ports": []}}},
+    "collect_stacks": {"ansible_facts": {"sglang_versions": {"stacks": {}}}},
+}
 
 
 @pytest.mark.parametrize(
     ("row", "ranks", "dry", "wanted"),
     [
+        # What a fact cache remembers of another run is not there.
+        (
+            {"collect_states": STATES, "collect_journal": READ, "ansible_facts": {"rdma": {"a": 1}, "sglang_versions": {"b": 1}}}, False,
+            False, {"facts": "the host was not looked at", "versions": "the stacks were not looked at"},
+        ),
+        # Without a plan: what is known of units comes with their journal.
+        ({"collect_states": {"units": {}}, "collect_journal": {**READ, "units": [{"Id": "a.service"}]}, **LOOKED}, False, False, {}),
+        (
+            {"collect_states": {"units": {}}, "collect_journal": READ, **LOOKED}, False, False,
+            {"units": "none is planned, and the host knows of none that is called sglang-*"},
+        ),
         ({}, True, False, {"host": "not looked at in this run"}),
         ({"collect_states": {"unreachable": True, "msg": "ssh: no\n route"}}, True, False, {"host": "not reached: ssh: no route"}),
-        ({"collect_states": STATES, "collect_journal": READ, "ansible_facts": FACTS}, False, False, {}),
-        ({"collect_states": STATES, "ansible_facts": FACTS}, False, True, {}),
+        ({"collect_states": STATES, "collect_journal": READ, **LOOKED}, False, False, {}),
+        ({"collect_states": STATES, **LOOKED}, False, True, {}),
         (
-            {"collect_states": STATES, "collect_journal": {"msg": "journalctl: not found"}, "ansible_facts": FACTS}, False, False,
+            {"collect_states": STATES, "collect_journal": {"msg": "journalctl: not found"}, **LOOKED}, False, False,
             {"journal": "journalctl: not found"},
         ),
         (
-            {"collect_states": STATES, "collect_failed": "Make room for the journal: No space left on device", "ansible_facts": FACTS},
+            {"collect_states": STATES, "collect_failed": "Make room for the journal: No space left on device", **LOOKED},
             False, False, {"journal": "Make room for the journal: No space left on device"},
         ),
         (
-            {"collect_states": {"msg": "down"}, "collect_journal": {"entries": 0, "cut": False}, "ansible_facts": {}}, True, False,
+            {"collect_states": {"msg": "down"}, "collect_journal": {"entries": 0, "cut": False}}, True, False,
             {
                 "units": "down", "journal": "no message of the planned units since collect_since", "facts": "the host was not looked at",
                 "checks": "the host checks did not run", "versions": "the stacks were not looked at",
             },
         ),
         (
-            {"collect_states": STATES, "collect_journal": {"entries": 9, "cut": True}, "ansible_facts": FACTS}, False, False,
+            {"collect_states": STATES, "collect_journal": {"entries": 9, "cut": True}, **LOOKED}, False, False,
             {"journal": "the newest messages only: there were more than collect_lines or collect_max_mib, or it took too long"},
         ),
     ],
 )  # fmt: skip
 def test_what_is_missing(row: dict[str, Any], ranks: bool, dry: bool, wanted: dict[str, str]) -> None:
     assert bundle.missing(row, ranks, dry) == wanted
+
+
+def test_what_was_not_asked_for_is_not_missing() -> None:
+    row = {"collect_states": STATES, "collect_journal": READ, "collect_looked": LOOKED["collect_looked"]}
+    assert bundle.missing(row, True, False, ["checks", "versions"]) == {}
+    assert set(bundle.missing(row, True, False)) == {"checks", "versions"}
 
 
 def test_versions_are_no_addresses(tmp_path: Path) -> None:

@@ -84,11 +84,20 @@ def test_rules_of_the_probe_confirm_a_finding(document: dict[str, Any]) -> None:
 def test_calls_of_journalctl() -> None:
     units, kernel = journalcopy.commands(["a.service", "b.service"], "-1h", 50)
     assert units[-2:] == ["--unit=a.service", "--unit=b.service"]
-    assert "--lines=50" in units
-    assert "--lines=5" in kernel
-    assert kernel[-1] == "--dmesg"
+    # One more than is kept, to know whether there are more.
+    assert "--lines=51" in units
+    assert "--lines=6" in kernel
+    # --dmesg implies --boot: what the kernel said before a reboot would be missing.
+    assert kernel[-1] == "_TRANSPORT=kernel"
+    assert not {"--dmesg", "-k", "--boot", "-b"} & set(kernel)
     assert "--since=-1h" in units
     assert "--since=-1h" in kernel
+
+
+@pytest.mark.parametrize(("lines", "cut"), [(0, False), (2, True), (3, False)])
+def test_more_messages_than_are_kept_are_told(tmp_path: Path, lines: int, cut: bool) -> None:
+    text = entry(1) + entry(2) + entry(3)
+    assert journalcopy.copy(printed(tmp_path, text), 1 << 20, 20, lines).cut == cut
 
 
 def entry(number: int, text: str = "a") -> str:
@@ -177,7 +186,11 @@ def test_states_of_units() -> None:
     found = standing.standing(journals, ["gpu-c"])
     assert [(item.id, item.origin.host) for item in found] == [("L55", "gpu-c"), ("L54", "gpu-a"), ("L53", "gpu-a")]
     assert standing.names(journals) == {"p0": "gpu-a"}
-    assert standing.incomplete(journals) == ["gpu-a"]
+    away = {"gpu-c": {"unreachable": True, "msg": "no route"}, "gpu-d": {"entries": 0, "cut": False}, "gpu-e": {"entries": 5, "cut": False}}
+    rows = standing.not_read({**journals, **away}, {"gpu-e": "Fetch it: no space left on device"}, ["gpu-c"])
+    assert [row["file"] for row in rows] == ["gpu-a", "gpu-b", "gpu-d", "gpu-e"]
+    for row, why in zip(rows, ("older messages", "was not looked at", "holds no message", "Fetch it: no space"), strict=True):
+        assert why in row["why"]
 
 
 def test_a_unit_that_does_not_run_is_a_finding_and_hosts_have_the_name_of_the_inventory(tmp_path: Path) -> None:

@@ -104,6 +104,15 @@ def test_host_names(names: list[str], text: str, new: str) -> None:
     assert replaced([text], names) == [new]
 
 
+@pytest.mark.parametrize("name", ["kea7", "kea-p0", "kea", "7kea"])
+@pytest.mark.parametrize("escape", ["\\n", "\\t", "%20", "%3D", "\\u0020", "\\x20", "\x1b[0m", "\x1b[1;31m", "\\u001b[32m", "\x1b[K"])
+def test_host_names_beside_an_escape(name: str, escape: str) -> None:
+    found = replaced([f"of{escape}{name}{escape} x"], [name])[0]
+    assert name not in found
+    assert found.startswith(f"of{escape}host")
+    assert found.endswith(f"{escape} x")
+
+
 def test_the_pairs_are_told() -> None:
     made = Replacing(["gpu7"])
     text = f"gpu7 {TEN}0.0.5 b8:59:9f:65:43:21 {TEN}0.0.5"
