@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ansible_collections.railyard.sglang.tests.unit.support import playbooks
 
 ROLE = playbooks.ROOT / "roles/deepep"
 # Modules of the older kind: arguments come as a file. They write down who does what, in the order in which it is done.
-STUB = """#!/usr/bin/env python3
+STUB = """#!/usr/bin/python
 # WANT_JSON
 import json, os, sys
 base, host = os.environ["STUB_BASE"], os.environ["STUB_HOST"]
@@ -53,7 +54,8 @@ def run(base: Path, answers: dict[str, dict[str, Any]], *words: str, **more: Any
     play = {"hosts": "all", "gather_facts": False, "environment": environment, "roles": ["deepep"]}
     after = {"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.debug": {"msg": "went on"}}]}
     (base / "play.yml").write_text(yaml.safe_dump([play, after]), encoding="utf-8")
-    inventory = {"all": {"hosts": {host: {} for host in answers}, "vars": {"ansible_connection": "local"}}}
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    inventory = {"all": {"hosts": {host: {} for host in answers}, "vars": here}}
     (base / "hosts.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
     for host, found in answers.items():
         (base / f"{host}.json").write_text(json.dumps(found), encoding="utf-8")
