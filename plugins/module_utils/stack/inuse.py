@@ -38,7 +38,8 @@ def recorded(link: Path, run: units.Runner, directory: str = units.DIRECTORY) ->
     :param run: what runs systemctl; it is not asked where no service records the link.
     :raises units.UnitError: systemctl failed.
     """
-    line, found = f"readlink -f {shlex.quote(str(link))}", []
+    line = f"readlink -f {shlex.quote(str(link))}"
+    found: list[str] = []
     for name in units.marked_by_anyone(directory):
         with contextlib.suppress(OSError):
             text = Path(units.recorder_path(name, directory)).read_text(encoding="utf-8", errors="replace")

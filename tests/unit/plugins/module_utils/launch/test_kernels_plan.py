@@ -98,7 +98,8 @@ def test_slice_of_a_host(changes: dict[str, Any], host: str, cuda: Any, deepep: 
 
 
 def test_who_rings_doorbells_matters_between_hosts_only() -> None:
-    one = gpu_cluster(1, 1, 1).change({**ON, "sglang_env": {"NVSHMEM_IBGDA_NIC_HANDLER": "gpu"}}).plan()["hosts"]["p0"]
+    changes = {**ON, "sglang_env": {"NVSHMEM_IBGDA_NIC_HANDLER": "gpu"}, "sglang_gpu.memory_gib": 140}
+    one = gpu_cluster(1, 1, 1).change(changes).plan()["hosts"]["p0"]
     assert (one["deepep"]["nodes"], one["deepep"]["handlers"]) == (1, [])
 
 
