@@ -281,7 +281,8 @@ def prove(job: Job, tree: Path) -> dict[str, Any]:
 
 def import_own(python: str, subject: str) -> str:
     """Import the DeepEP that an environment has by itself, in a process of its own, and return where it is. Raises StackError."""
-    status, output = run([python, "-s", "-W", "ignore", "-c", OWN_PROOF], {"PYTHONNOUSERSITE": "1"}, IMPORT_SECONDS, NOWHERE)
+    variables = {"PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    status, output = run([python, "-s", "-W", "ignore", "-c", OWN_PROOF], variables, IMPORT_SECONDS, NOWHERE)
     rows = [line[len("proof:") :] for line in output.splitlines() if line.startswith("proof:")]
     if status != 0 or not rows:
         fix = "repair it in the environment, or leave sglang_deepep_own out"
