@@ -21,20 +21,21 @@ attributes:
     support: none
 options:
   state:
-    description: Whether the toolkit is to be there. With V(absent), toolkits that this module has made of archives go, others stay.
+    description:
+      - Whether the toolkit is to be there. With V(absent), toolkits of all versions that this module has made of archives go, others stay.
     type: str
     choices: [present, absent]
     default: present
   recipe:
-    description: What the toolkit is installed from, the key C(cuda) of a stack's definition.
+    description: What the toolkit is installed from, the key C(cuda) of a stack's definition. Not needed with O(state=absent).
     type: dict
-    required: true
+    default: {}
   needs:
     description: What the stack needs of a host, as the lookup P(railyard.sglang.stack_needs#lookup) gives it.
     type: dict
     default: {}
   home:
-    description: Directory of the toolkit. If it is empty, C(/usr/local/cuda), where libraries look by themselves.
+    description: Directory of the toolkit. If it is empty, that of the nvcc that programs find by themselves, as stage stack looks for it.
     type: str
     default: ""
   install:
@@ -53,7 +54,7 @@ options:
     type: path
     default: /opt/sglang
   waive:
-    description: Rules of docs/stacks.md that do not count, each with the reason.
+    description: Rules of docs/stacks.md that do not count, each with the reason. C(stack.nvcc) makes faults of the toolkit warnings.
     type: dict
     default: {}
   fetch:
@@ -96,7 +97,7 @@ removed:
 
 import platform
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -106,13 +107,14 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot 
 from ansible_collections.railyard.sglang.plugins.module_utils.onhost.refusing import refuse
 from ansible_collections.railyard.sglang.plugins.module_utils.stack import decide
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.gate import wrong_waivers
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.hosts import HostFacts, look
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.needs import Needs, parse_needs
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.ospackages import Table
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "recipe": {"type": "dict", "required": True},
+    "recipe": {"type": "dict", "default": {}},
     "needs": {"type": "dict", "default": {}},
     "home": {"type": "str", "default": ""},
     "install": {"type": "str", "choices": ["no", "packages", "archives"], "default": "no"},
@@ -122,24 +124,33 @@ ARGUMENTS = {
     "fetch": {"type": "bool", "default": False},
     "defer": {"type": "bool", "default": False},
 }
+NVCC = "stack.nvcc"
 FIXES = {
     "no": "set sglang_cuda_home to a toolkit of such a version, or sglang_cuda_install to packages or archives",
     "packages": "see whether NVIDIA's repository is configured on the host, and which packages it has",
-    "archives": "see stage deepep's message about the archives",
+    "archives": "see what the archives of the definition hold, or set sglang_cuda_install: packages",
 }
 
 
-def found(needs: Needs, facts: HostFacts, home: str) -> Tuple[toolkit.Toolkit, List[str]]:
-    """Return the toolkit and what is wrong with it."""
+COMPILER = "install g++ (gcc-c++ on RHEL), which nvcc starts and this host lacks; stage stack does it for a stack on GPUs"
+
+
+def found(needs: Needs, facts: HostFacts, home: str, way: str) -> Tuple[toolkit.Toolkit, List[str], List[str]]:
+    """Return the toolkit, what is wrong with it, each with what helps, and what may come by the same run.
+
+    :param way: how the toolkit is installed.
+    """
     own = [gpu.architecture for gpu in facts.gpus if gpu.vendor == "nvidia" and gpu.architecture]
     more = {name: row.nvcc for name, row in needs.architectures.items()}
     wanted = toolkit.least_of(needs.nvcc, more, dict.fromkeys(own), "code")
     there = toolkit.inspect(home)
-    wrong = toolkit.faults(there, wanted)
-    if not wrong and own:
-        failed = toolkit.trial(home, sorted(set(own)))
-        wrong = [failed] if failed else []
-    return there, wrong
+    wrong = [f"{NVCC}: {text}. Fix: {FIXES[way]}" for text in toolkit.faults(there, wanted)]
+    failed = toolkit.trial(home, sorted(set(own))) if own and not wrong else ""
+    if not failed:
+        return there, wrong, []
+    if toolkit.has_host_compiler():
+        return there, [f"{NVCC}: {failed}. Fix: {FIXES[way]}"], []
+    return there, [], [f"{NVCC}: {failed}. Fix: {COMPILER}"]
 
 
 def driver(params: Dict[str, Any], needs: Needs, facts: HostFacts) -> List[str]:
@@ -148,20 +159,28 @@ def driver(params: Dict[str, Any], needs: Needs, facts: HostFacts) -> List[str]:
     return [f"{row.rule}: {row.found}; {row.needed}. Fix: {row.fix}" for row in decide.reasons(needs, facts, Table({}, {}), without)]
 
 
+def warn(module: AnsibleModule, texts: Sequence[str]) -> None:
+    """Say what deserves a look."""
+    for text in texts:
+        module.warn(text)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
+    root = Path(params["root"])
     try:
-        recipe, needs = recipes.parse_cuda(params["recipe"]), parse_needs(params["needs"])
-        root, link = Path(params["root"]), Path(params["root"]) / f"cuda-{recipe.version}"
         if params["state"] == "absent":
-            some = link.is_symlink() or bool(list((root / "store").glob(f"cuda-{recipe.version}-*")))
-            gone = toolkit.remove(root, recipe.version) if some and not module.check_mode else []
-            module.exit_json(changed=some, removed=gone, missing_packages=[])
+            there = [str(path) for path in toolkit.own(root)]
+            gone = there if module.check_mode else toolkit.remove(root)
+            module.exit_json(changed=bool(gone), removed=gone, missing_packages=[])
+        wrong_waivers(params["waive"])
+        recipe, needs = recipes.parse_cuda(params["recipe"]), parse_needs(params["needs"])
         archives = recipe.archives.get(platform.machine(), ())
-        home = params["home"] or (str(link) if params["install"] == "archives" else toolkit.USUAL)
-        facts = look(Root(), [], (), home)
+        given = params["home"] or (str(root / f"cuda-{recipe.version}") if params["install"] == "archives" else "")
+        facts = look(Root(), [], (), given)
+        home = given or toolkit.usual(facts)
         refuse(module, driver(params, needs, facts))
         changed = False
         if params["install"] == "archives":
@@ -170,19 +189,27 @@ def main() -> None:
             changed = toolkit.install(root, recipe.version, archives, Path(params["directory"]), params["fetch"], check=module.check_mode)
         if changed and module.check_mode:
             module.exit_json(changed=True, missing_packages=[])
-        there, wrong = found(needs, facts, home)
+        found_there, wrong, later = found(needs, facts, home, params["install"])
     except StackError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or params['root']}: {error.strerror}. Fix: let root write there, and have space")
     names = recipe.packages.get(facts.system) or recipe.packages.get(facts.system.partition("-")[0]) or ()
-    lacks = bool(there.problem or there.missing)
+    lacks = bool(found_there.problem or found_there.missing)
     if params["install"] == "packages" and lacks and names and params["defer"]:
-        module.exit_json(changed=False, toolkit=there.plain(), missing_packages=list(names))
+        module.exit_json(changed=False, toolkit=found_there.plain(), missing_packages=list(names))
     if params["install"] == "packages" and lacks and not names:
-        wrong.append(f"no packages of CUDA {recipe.version} are known for {facts.title}")
-    refuse(module, [f"{text}. Fix: {FIXES[params['install']]}" for text in wrong])
-    module.exit_json(changed=changed, toolkit=there.plain(), missing_packages=[])
+        wrong.append(f"{NVCC}: no packages of CUDA {recipe.version} are known for {facts.title}. Fix: {FIXES['no']}")
+    if module.check_mode:
+        # Stage stack of the same run may install the compiler.
+        warn(module, later)
+    else:
+        wrong += later
+    if NVCC in params["waive"]:
+        warn(module, [f"{text} (waived: {params['waive'][NVCC]})" for text in wrong])
+    else:
+        refuse(module, wrong)
+    module.exit_json(changed=changed, toolkit=found_there.plain(), missing_packages=[])
 
 
 if __name__ == "__main__":

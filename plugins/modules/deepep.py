@@ -13,8 +13,10 @@ description:
   - A host's kind is all that decides whether code compiled elsewhere runs on it - sources, GPU architectures, nvcc, torch, NVSHMEM,
     Python, operating system and C library. Its key names the tree.
   - A tree is compiled, or unpacked from another host's archive, beside its place, imported in a process of its own with versions
-    compared, and then renamed; its marker comes last, and then the link that the engine's environment names. What is interrupted is
-    begun anew by the next run.
+    compared, completed by its marker and then renamed; after that the link is switched that the engine's environment names. What is
+    interrupted is begun anew by the next run.
+  - A link that running services have started with stays as it is, with a warning; the stage engine switches it where it restarts them.
+    What it leads to is not removed.
   - Nothing is written into the stack, and no environment is set.
 extends_documentation_fragment:
   - railyard.sglang.attributes
@@ -25,7 +27,7 @@ options:
   state:
     description:
       - V(looked) changes the link only, where the tree of this kind is there already. V(built) compiles, V(installed) unpacks O(archive).
-      - V(absent) removes what was built for all stacks.
+      - V(absent) removes what was built for all stacks, unless a service runs with it.
     type: str
     choices: [looked, built, installed, absent]
     default: looked
@@ -34,9 +36,9 @@ options:
     type: str
     default: ""
   way:
-    description: Whether DeepEP is built, or comes with the stack as a wheel and is only proven.
+    description: Whether DeepEP is built, comes with the stack as a wheel, or is the environment's own. The latter two are only proven.
     type: str
-    choices: [source, wheel]
+    choices: [source, wheel, own]
     default: source
   recipe:
     description: What is built from what, the key C(deepep) of the stack's definition.
@@ -46,14 +48,22 @@ options:
     description: Interpreter of the stack, by the stack's link.
     type: str
     default: ""
+  trees:
+    description: Trees of stacks by their links, as the fact C(sglang_stack_trees) has them, of links that are yet to be switched.
+    type: dict
+    default: {}
   root:
     description: Directory of the stacks.
     type: path
     default: /opt/sglang
   cuda_home:
-    description: Directory of the CUDA toolkit. If it is empty, C(/usr/local/cuda).
+    description: Directory of the CUDA toolkit. If it is empty, that of the nvcc that programs find by themselves.
     type: str
     default: ""
+  cuda_installed:
+    description: Whether the same run installs the toolkit. In check mode it may then be missing.
+    type: bool
+    default: false
   architectures:
     description: Compute capabilities to compile for, like V(9.0). If there are none, those of the host's GPUs.
     type: list
@@ -136,7 +146,7 @@ ansible_facts:
       returned: success
       type: dict
 key:
-  description: The key of the host's kind. Empty where the stack is not there yet, in check mode.
+  description: The key of the host's kind. Empty where the stack or the toolkit is not there yet, in check mode.
   returned: success
   type: str
 needed:
@@ -156,6 +166,15 @@ missing_packages:
   returned: success
   type: list
   elements: str
+held:
+  description: Services that run with what the link leads to, which therefore was not switched.
+  returned: success
+  type: list
+  elements: str
+nvshmem:
+  description: Version of the stack's NVSHMEM, empty where it is not known.
+  returned: success
+  type: str
 gdrdrv:
   description: Whether gdrcopy's kernel module is loaded.
   returned: success
@@ -171,16 +190,20 @@ seconds:
   type: float
 """
 
+import contextlib
 import os
 import platform
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.railyard.sglang.plugins.module_utils.deepep import build, kind, recipe, toolkit
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
+from ansible_collections.railyard.sglang.plugins.module_utils.services import units
+from ansible_collections.railyard.sglang.plugins.module_utils.stack import inuse
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.host import loads
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.hosts import HostFacts, look
@@ -191,11 +214,13 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.wheels impor
 ARGUMENTS: Dict[str, Dict[str, Any]] = {
     "state": {"type": "str", "choices": ["looked", "built", "installed", "absent"], "default": "looked"},
     "stack": {"type": "str", "default": ""},
-    "way": {"type": "str", "choices": ["source", "wheel"], "default": "source"},
+    "way": {"type": "str", "choices": ["source", "wheel", "own"], "default": "source"},
     "recipe": {"type": "dict", "default": {}},
     "python": {"type": "str", "default": ""},
+    "trees": {"type": "dict", "default": {}},
     "root": {"type": "path", "default": "/opt/sglang"},
     "cuda_home": {"type": "str", "default": ""},
+    "cuda_installed": {"type": "bool", "default": False},
     "architectures": {"type": "list", "elements": "str", "default": []},
     "gdrcopy": {"type": "bool", "default": False},
     "nvshmem_home": {"type": "str", "default": ""},
@@ -211,19 +236,40 @@ ARGUMENTS: Dict[str, Dict[str, Any]] = {
     "verify": {"type": "bool", "default": False},
     "table": {"type": "dict", "default": {}},
 }
-MAKE = "make"
+# What libgdrapi is built by: rows of the table of operating system packages.
+GDRCOPY = ("compiler", "make")
+FIX_CUDA = "see the role cuda: sglang_cuda_home, sglang_cuda_install"
+Services = Callable[[Path], List[str]]
 
 
-def job_from(params: Dict[str, Any], facts: HostFacts) -> build.Job:
+def interpreter(params: Dict[str, Any]) -> str:
+    """Return the interpreter of the tree that the stack's link leads to, or will lead to when running services have been restarted."""
+    if not params["python"]:
+        return ""
+    python = Path(params["python"])
+    link = str(python.parent.parent)
+    # The real path always: what is compiled in, and the key, must not depend on whether the link was switched before or after.
+    return os.path.join(os.path.realpath(params["trees"].get(link) or link), python.parent.name, python.name)
+
+
+def is_awaited(params: Dict[str, Any], facts: HostFacts) -> bool:
+    """Return whether this is a run in check mode in which the toolkit would be installed before this module builds with it."""
+    if not params["cuda_installed"] or params["way"] != "source":
+        return False
+    there = toolkit.inspect(params["cuda_home"] or toolkit.usual(facts))
+    return bool(there.problem or there.missing)
+
+
+def job_from(params: Dict[str, Any], facts: HostFacts, environment: kind.Environment) -> build.Job:
     """Return what is to be built on this host. Raises StackError."""
     subject = f"DeepEP for {params['stack']}"
     read = recipe.parse_deepep(params["recipe"])
-    home = params["cuda_home"] or toolkit.USUAL
-    environment = kind.environment_of(params["python"], subject)
+    home = params["cuda_home"] or toolkit.usual(facts)
     there = toolkit.inspect(home)
+    there = replace(there, missing=tuple(name for name in there.missing if name not in toolkit.ENGINE_ONLY))
     kernels = params["way"] == "source"
     if there.problem and kernels:
-        raise StackError(subject, there.problem, "see the role cuda: sglang_cuda_home, sglang_cuda_install")
+        raise StackError(subject, there.problem, FIX_CUDA)
     own = kind.Kind(
         recipe=kind.recipe_id(params["recipe"]), gdrcopy=params["gdrcopy"], deepep=kernels,
         architectures=kind.capabilities(facts, read, params["architectures"], subject) if kernels else (),
@@ -234,16 +280,16 @@ def job_from(params: Dict[str, Any], facts: HostFacts) -> build.Job:
     least = [row for name in own.architectures for row in toolkit.least_of(None, read.architectures, [name], "code of DeepEP")]
     wrong = toolkit.faults(there, least) if kernels else []
     if wrong:
-        raise StackError(subject, "; ".join(wrong), "see the role cuda: sglang_cuda_home, sglang_cuda_install")
+        raise StackError(subject, "; ".join(wrong), FIX_CUDA)
     return build.Job(
-        Path(params["root"]), params["stack"], own, read, environment, params["python"], home, params["include"], Path(params["sources"]),
-        params["fetch"], params["nvshmem_home"], kernels, params["jobs"],
+        Path(params["root"]), params["stack"], own, read, environment, interpreter(params), home, params["include"],
+        Path(params["sources"]), params["fetch"], params["nvshmem_home"], kernels, params["jobs"],
     )
 
 
 def lacking(params: Dict[str, Any], job: build.Job, facts: HostFacts) -> List[str]:
     """Return the packages that a build needs and the host lacks. Raises StackError where no package is known."""
-    features = [*(job.recipe.features if job.kernels else ()), *([MAKE] if params["gdrcopy"] else [])]
+    features = dict.fromkeys([*(job.recipe.features if job.kernels else ()), *(GDRCOPY if params["gdrcopy"] else ())])
     table = parse_table(params["table"])
     known = [name for name in features if name in table.features]
     minor = job.environment.python.rpartition("-3")[2]
@@ -256,70 +302,127 @@ def lacking(params: Dict[str, Any], job: build.Job, facts: HostFacts) -> List[st
     return sorted({row.package for row in rows})
 
 
-def wheel_proof(params: Dict[str, Any]) -> Dict[str, Any]:
-    """Return what the stage stack has proven of a DeepEP that comes as a wheel. Raises StackError where it has not."""
-    link = Path(params["python"]).parent.parent
-    marker = read_marker(Path(os.path.realpath(link))) or {}
-    version = (marker.get("imports") or {}).get("deep_ep")
+def there_proof(params: Dict[str, Any], environment: kind.Environment) -> Dict[str, Any]:
+    """Return what is known of a DeepEP that is not built here: the stack's wheel, or the environment's own. Raises StackError."""
+    subject, tree = f"DeepEP for {params['stack']}", Path(interpreter(params)).parent.parent
+    if params["way"] == "own":
+        if not environment.deep_ep:
+            problem = f"sglang_deepep_own is true, and the environment of {params['python']} has no deep_ep"
+            raise StackError(subject, problem, "install it there, or leave sglang_deepep_own out")
+        return {"deep_ep": {"version": environment.deep_ep, "file": build.import_own(interpreter(params), subject)}}
+    version = ((read_marker(tree) or {}).get("imports") or {}).get("deep_ep")
     if version is None:
-        problem = f"the stack at {link} has not imported deep_ep when it was installed"
-        raise StackError(f"DeepEP for {params['stack']}", problem, "name it among the imports of its stack.yml, or run the stage stack")
-    return {"deep_ep": {"version": version, "file": str(link)}}
+        problem = f"the stack at {tree} has not imported deep_ep when it was installed"
+        raise StackError(subject, problem, "name it among the imports of its stack.yml, or run the stage stack")
+    return {"deep_ep": {"version": version, "file": str(tree)}}
 
 
-def apply(module: AnsibleModule, params: Dict[str, Any], facts: HostFacts) -> Dict[str, Any]:
+def held_by(job: build.Job, services: Services) -> List[str]:
+    """Return the services for which the link stays as it is."""
+    target = build.link_target(job.link)
+    return services(job.link) if target is not None and target != job.place.tree and target.is_dir() else []
+
+
+def may_replace(job: build.Job, services: Services) -> None:
+    """Raise StackError where services run with the very tree that is to be built anew."""
+    runs = services(job.link) if build.link_target(job.link) == job.place.tree else []
+    if runs:
+        problem = f"{', '.join(runs)} runs with {job.place.tree}, which is to be built anew"
+        raise StackError(job.subject, problem, "stop that first (systemctl stop); the stage engine starts it again")
+
+
+def apply(module: AnsibleModule, params: Dict[str, Any], facts: HostFacts, services: Services) -> Dict[str, Any]:
     """Do what is asked, or say what would be done. Raises StackError."""
     check, state = module.check_mode, params["state"]
     builds = params["way"] == "source" or params["gdrcopy"]
-    if check and not os.path.exists(params["python"]):
-        # The stack would be installed by the same run.
-        return {"changed": state != "looked", "key": "", "needed": builds, "missing_packages": [], "removed": []}
+    nothing: Dict[str, Any] = {"key": "", "removed": [], "missing_packages": [], "held": [], "nvshmem": ""}
+    if check and (not os.path.exists(interpreter(params)) or is_awaited(params, facts)):
+        # The stack, or the toolkit, would be installed by the same run.
+        return {**nothing, "changed": builds and state != "looked", "needed": builds}
+    environment = kind.environment_of(interpreter(params), f"DeepEP for {params['stack']}")
+    proof = there_proof(params, environment) if params["way"] != "source" else {}
     if not builds:
-        return {"changed": False, "key": "", "needed": False, "proof": wheel_proof(params), "missing_packages": [], "removed": []}
-    job = job_from(params, facts)
-    before = build.link_target(job.link)
-    if params["verify"] and build.read_marker(job.place.tree) and not build.is_whole(job.place.tree):
+        return {**nothing, "changed": False, "needed": False, "proof": proof, "nvshmem": environment.nvshmem}
+    if params["way"] == "source" and environment.deep_ep:
+        module.warn(
+            f"the environment of {params['python']} has a DeepEP of its own ({environment.deep_ep}), and the one that is built here comes "
+            "before it. Fix: sglang_deepep_own: true takes the environment's"
+        )
+    job = job_from(params, facts, environment)
+    result = carry_out(module, params, job, facts, services)
+    if proof or "proof" in result:
+        result["proof"] = {**result.get("proof", {}), **proof}
+    return result
+
+
+def carry_out(module: AnsibleModule, params: Dict[str, Any], job: build.Job, facts: HostFacts, services: Services) -> Dict[str, Any]:
+    """Have the tree of this kind and switch the link, or say what would be done. Raises StackError."""
+    check, state = module.check_mode, params["state"]
+    before, rebuild = build.link_target(job.link), params["rebuild"]
+    if params["verify"] and read_marker(job.place.tree) and not build.is_whole(job.place.tree):
         module.warn(f"{job.place.tree} is not what was built: it is built anew")
-        params["rebuild"] = True
+        rebuild = True
     there = dict(build.state_of(job))
-    stale = there["complete"] and params["rebuild"]
+    stale = there["complete"] and rebuild
     needed = stale or not there["complete"]
-    result: Dict[str, Any] = {"key": job.kind.key, "needed": needed, "removed": [], "missing_packages": []}
+    if stale:
+        may_replace(job, services)
+    held = held_by(job, services)
+    result: Dict[str, Any] = {"key": job.kind.key, "needed": needed, "removed": [], "held": held, "nvshmem": job.environment.nvshmem}
     result["missing_packages"] = lacking(params, job, facts) if needed else []
     made = needed and state != "looked"
-    result["changed"] = made or (there["complete"] and not stale and not there["current"])
+    switched = (made or (there["complete"] and not stale)) and not there["current"] and not held
+    result["changed"] = made or switched
     if not check:
         if made:
             carried = Path(params["archive"]) if state == "installed" and params["archive"] else None
-            build.make(job, carried, params["sha256"], params["origin"] or "this host", anew=stale)
-            if carried:
-                carried.unlink()
+            install(params, job, carried, stale=stale)
         if made or (there["complete"] and not stale):
-            result["removed"] = build.use(job, params["keep"])
+            result["removed"] = build.use(job, params["keep"], held=bool(held))
         if state == "built":
             result["archive"] = build.offer(job)
-    marker = build.read_marker(job.place.tree)
+    marker = read_marker(job.place.tree)
     if marker:
         result["proof"] = marker["proof"]
     if made or there["complete"]:
         result["ansible_facts"] = {"sglang_deepep_trees": {str(job.link): str(job.place.tree)}}
-    after = job.place.tree if result["changed"] else before
+    if held and (made or there["complete"]):
+        fix = "the stage engine switches the link where it restarts it, by consent (--tags deepep,engine)"
+        module.warn(f"{job.link} does not point to {job.place.tree} yet: {', '.join(held)} runs with what it points to; {fix}")
+    after = job.place.tree if switched else before
     result["diff"] = {"before": f"{job.link} -> {before}\n" if before else "", "after": f"{job.link} -> {after}\n" if after else ""}
     return result
+
+
+def install(params: Dict[str, Any], job: build.Job, carried: Optional[Path], *, stale: bool) -> None:
+    """Have the tree; what was carried here goes, whether that succeeds or not. Raises StackError."""
+    try:
+        build.make(job, carried, params["sha256"], params["origin"] or "this host", anew=stale)
+    finally:
+        if carried:
+            with contextlib.suppress(FileNotFoundError):
+                carried.unlink()
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params, begin = module.params, time.monotonic()
+    # Services read trees and links as users of their own, whatever root's umask is.
+    os.umask(0o022)
+
+    def services(link: Path) -> List[str]:
+        return inuse.recorded(link, module.run_command, units.DIRECTORY)
+
     try:
         if params["state"] == "absent":
-            there = os.path.isdir(os.path.join(params["root"], "deepep"))
-            gone = build.remove(Path(params["root"])) if there and not module.check_mode else []
-            changed = bool(gone) or (there and module.check_mode)
-            module.exit_json(changed=changed, removed=gone, key="", needed=False, missing_packages=[])
-        result = apply(module, params, look(Root(), [], (), params["cuda_home"]))
-    except StackError as error:
+            root = Path(params["root"])
+            build.may_remove(root, services)
+            there = [str(path) for path in [*build.own_links(root), *build.own_entries(root)]]
+            gone = there if module.check_mode else build.remove(root)
+            module.exit_json(changed=bool(gone), removed=gone, key="", needed=False, missing_packages=[], held=[], nvshmem="")
+        result = apply(module, params, look(Root(), [], (), params["cuda_home"]), services)
+    except (StackError, units.UnitError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or params['root']}: {error.strerror}. Fix: let root write there, and have space")

@@ -29,6 +29,10 @@ options:
     description: Whether the initial RAM disk of the running kernel is made anew where it is older than the file. It may hold the driver.
     type: bool
     default: false
+  wait:
+    description: Seconds to wait for the driver to be loaded, as after a boot.
+    type: int
+    default: 0
 author:
   - railyard.sglang contributors (@railyard)
 """
@@ -46,6 +50,10 @@ missing:
   type: list
   elements: str
   sample: [PeerMappingOverride]
+loaded:
+  description: Whether the driver is loaded.
+  returned: always
+  type: bool
 reboot:
   description: Whether a reboot is needed for the parameters to be in effect.
   returned: always
@@ -58,6 +66,7 @@ notes:
 """
 
 import os
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -70,15 +79,26 @@ from ansible_collections.railyard.sglang.plugins.module_utils.onhost.selinux imp
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "initial_ramdisk": {"type": "bool", "default": False},
+    "wait": {"type": "int", "default": 0},
 }
 
 
 def make_image(module: AnsibleModule, image: str, kernel: str) -> None:
     """Make the initial RAM disk anew; fail where that fails."""
-    rc, out, err = runner(module)(driver.image_command(image, kernel))
+    rc, out, err = runner(module, longer=driver.IMAGE_SECONDS)(driver.image_command(image, kernel))
     if rc != 0:
         words = (err or out).strip().splitlines()
         module.fail_json(msg=f"{image} could not be made anew: {words[-1] if words else rc}. Fix: see its tool's message, then run again")
+
+
+def awaited(tree: Tree, kernel: str, seconds: float) -> driver.Host:
+    """Return what there is, after the driver was loaded or the time is over."""
+    until = time.monotonic() + seconds
+    host = driver.look(tree, kernel)
+    while host.params is None and time.monotonic() < until:
+        time.sleep(min(2.0, seconds))
+        host = driver.look(tree, kernel)
+    return host
 
 
 def main() -> None:
@@ -88,7 +108,7 @@ def main() -> None:
     os.umask(0o022)
     tree = Tree("/", labeller(module))
     try:
-        host = driver.look(tree, kernel)
+        host = awaited(tree, kernel, module.params["wait"])
         made = driver.plan(host, present)
         refuse(module, made.faults)
         for note in made.notes:
@@ -103,8 +123,12 @@ def main() -> None:
             make_image(module, host.image, kernel)
     except OSError as error:
         module.fail_json(msg=f"{error}. Fix: let root write to /etc/modprobe.d")
+    loaded = host.params is not None
     result = {"diff": dict(driver.shown(host, made))} if module._diff else {}
-    module.exit_json(changed=made.changed or image, missing=list(made.missing), reboot=bool(made.missing), notes=list(made.notes), **result)
+    module.exit_json(
+        changed=made.changed or image, loaded=loaded, missing=list(made.missing), reboot=bool(made.missing), notes=list(made.notes),
+        **result,
+    )
 
 
 if __name__ == "__main__":

@@ -4,18 +4,19 @@
 """Building DeepEP and libgdrapi on one host, carrying the result to another, and the proof that it imports on each of them.
 
 Where everything is:
-  <root>/deepep/<stack>                      link to the tree in use
+  <root>/deepep/<stack>                      link to the tree in use; of running services it is left to whoever restarts them
   <root>/deepep/store/<stack>-<key>/         a tree: deep_ep and its extension, lib/libgdrapi.so.*; complete with its marker, written last
   <root>/deepep/store/<stack>-<key>.tar.gz   the same for other hosts of this kind
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ from typing import Any
 from ansible_collections.railyard.sglang.plugins.module_utils.deepep import toolkit
 from ansible_collections.railyard.sglang.plugins.module_utils.deepep.kind import Environment, Kind
 from ansible_collections.railyard.sglang.plugins.module_utils.deepep.recipe import Archive, Deepep
-from ansible_collections.railyard.sglang.plugins.module_utils.deepep.running import HANGS, run, tail
+from ansible_collections.railyard.sglang.plugins.module_utils.deepep.running import HANGS, NOWHERE, run, tail
 from ansible_collections.railyard.sglang.plugins.module_utils.deepep.unpack import digests, pack, unpack
 from ansible_collections.railyard.sglang.plugins.module_utils.mirror import transfer
+from ansible_collections.railyard.sglang.plugins.module_utils.stack import inuse
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError, is_disk_full
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.host import check_space
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.patches import apply_patch
@@ -37,16 +39,19 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import
     hold,
     interrupted,
     link_target,
+    linked,
     read_marker,
     remove_tree,
+    settle_in,
     surplus,
     switch_link,
-    sync_file_system,
     write_marker,
     write_synced,
 )
 
 LOCK_SECONDS = 7200
+# Who takes everything away does not wait for a build.
+REMOVE_SECONDS = 30
 PROBE_SECONDS = 600
 BUILD_SECONDS = 5400
 MAKE_SECONDS = 300
@@ -54,6 +59,8 @@ IMPORT_SECONDS = 300
 # Objects of one architecture and the extension.
 NEEDED_MIB = 500
 MIB_PER_JOB = 4096
+MEMORY = Path("/proc/meminfo")
+AVAILABLE = re.compile(r"^MemAvailable:\s+([0-9]{1,15}) kB$", re.MULTILINE)
 EXTENSION = "deep_ep_cpp"
 FIX = "see the message: nvcc, the host's compiler, make and the headers have to be there and to fit together"
 # What this module leaves in the store: trees, their archives, what an interrupted build had, and locks.
@@ -72,6 +79,7 @@ loaded = sorted({row for row in maps if row.startswith("/") and "libnvshmem_host
 found = sys.modules[sys.argv[1]].__file__
 print("proof:" + json.dumps({"version": importlib.metadata.version(sys.argv[2]), "nvshmem": loaded, "file": found}))
 """
+OWN_PROOF = "import deep_ep; print('proof:' + deep_ep.__file__)"
 LIBRARY_PROOF = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
 
 
@@ -79,7 +87,7 @@ LIBRARY_PROOF = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
 class Job:
     """One build, or one installation of what another host has built.
 
-    :ivar python: interpreter of the stack, by the stack's link, so that the place of NVSHMEM does not change with the stack's tree.
+    :ivar python: interpreter of the stack, by its tree: the place of NVSHMEM that is compiled in has to be that of the kind.
     :ivar cuda_home: the toolkit.
     :ivar include: directories of headers besides those of the stack.
     :ivar sources: directory of the archives.
@@ -128,8 +136,7 @@ class Job:
     @property
     def workers(self) -> int:
         """How many compilers run at a time: internode.cu alone takes some GiB."""
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (1 << 20)
-        return self.jobs or max(1, min(os.cpu_count() or 1, free // MIB_PER_JOB))
+        return self.jobs or max(1, min(os.cpu_count() or 1, available_mib() // MIB_PER_JOB))
 
     def variables(self) -> dict[str, str]:
         """Return the environment of the compilers: whatever surrounds the build, the same files come out of it."""
@@ -146,6 +153,17 @@ class Job:
             **({"NVSHMEM_DIR": self.nvshmem_home} if self.nvshmem_home else {}),
             **toolkit.include_path(self.cuda_home, [*self.environment.include, *self.include]),
         }
+
+
+def available_mib(memory: Path = MEMORY) -> int:
+    """Return how much memory programs can have, in MiB: what is free, and what the kernel gives back of its caches."""
+    try:
+        match = AVAILABLE.search(memory.read_text(encoding="ascii", errors="replace"))
+    except OSError:
+        match = None
+    if match:
+        return int(match[1]) >> 10
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
 def check_nvshmem(home: str, subject: str) -> None:
@@ -237,7 +255,7 @@ def prove(job: Job, tree: Path) -> dict[str, Any]:
     fix = "see the message; what this host lacks, or run with deepep_rebuild: true to compile on it"
     if job.kernels:
         command = [job.python, "-s", "-W", "ignore", "-c", PROOF, "deep_ep", job.recipe.distribution]
-        status, output = run(command, {**variables, "PYTHONPATH": str(tree)}, IMPORT_SECONDS)
+        status, output = run(command, {**variables, "PYTHONPATH": str(tree)}, IMPORT_SECONDS, NOWHERE)
         rows = [line[len("proof:") :] for line in output.splitlines() if line.startswith("proof:")]
         if status != 0 or not rows:
             raise StackError(job.subject, f"deep_ep does not import (status {status}): {tail(output)}", fix)
@@ -254,11 +272,22 @@ def prove(job: Job, tree: Path) -> dict[str, Any]:
             raise StackError(job.subject, problem, "take the other one out of the loader's way (ld.so.conf.d, LD_LIBRARY_PATH)")
     if job.kind.gdrcopy:
         library = tree / "lib" / "libgdrapi.so.2"
-        status, output = run([job.python, "-s", "-c", LIBRARY_PROOF, str(library)], variables, IMPORT_SECONDS)
+        status, output = run([job.python, "-s", "-c", LIBRARY_PROOF, str(library)], variables, IMPORT_SECONDS, NOWHERE)
         if status != 0:
             raise StackError(job.subject, f"{library} does not load (status {status}): {tail(output)}", fix)
         found["gdrcopy"] = {"version": job.recipe.gdrcopy_version}
     return found
+
+
+def import_own(python: str, subject: str) -> str:
+    """Import the DeepEP that an environment has by itself, in a process of its own, and return where it is. Raises StackError."""
+    variables = {"PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    status, output = run([python, "-s", "-W", "ignore", "-c", OWN_PROOF], variables, IMPORT_SECONDS, NOWHERE)
+    rows = [line[len("proof:") :] for line in output.splitlines() if line.startswith("proof:")]
+    if status != 0 or not rows:
+        fix = "repair it in the environment, or leave sglang_deepep_own out"
+        raise StackError(subject, f"the environment's own deep_ep does not import (status {status}): {tail(output)}", fix)
+    return rows[-1]
 
 
 def is_whole(tree: Path) -> bool:
@@ -279,16 +308,12 @@ def _settle(staging: Path) -> None:
 
 
 def _finish(job: Job, staging: Path, origin: str) -> None:
-    """Prove a staged tree, then make it the tree of this kind by a rename and the marker."""
+    """Prove a staged tree, complete it, and make it the tree of this kind by one exchange of names: links lead to a whole one always."""
     _settle(staging)
     proof = prove(job, staging)
-    files = digests(staging)
-    sync_file_system(staging)
-    if job.place.tree.exists():
-        os.replace(job.place.tree, job.place.work / "former")
-    os.replace(staging, job.place.tree)
-    row = {"stack": job.stack, "id": job.kind.key, "kind": asdict(job.kind), "files": files, "proof": proof, "origin": origin}
-    write_marker(job.place.tree, row)
+    row = {"stack": job.stack, "id": job.kind.key, "kind": asdict(job.kind), "files": digests(staging), "proof": proof, "origin": origin}
+    write_marker(staging, row)
+    settle_in(job.place)
 
 
 def _carried(job: Job, archive: Path, sha256: str, staging: Path) -> None:
@@ -314,13 +339,16 @@ def make(job: Job, carried: Path | None = None, sha256: str = "", origin: str = 
         with hold(place.lock, LOCK_SECONDS, job.subject) as descriptor:
             if read_marker(place.tree) is not None and not anew:
                 return False
+            # A link may lead to a tree whose marker is lost: it stays until its successor has its name.
+            used = linked(job.link.parent)
             for left in [place, *interrupted(place)]:
-                discard(left)
+                discard(left, used)
             check_space(place.store, NEEDED_MIB, job.subject)
             job.lock = descriptor
-            staging = place.work / "tree"
+            staging = place.new
             try:
-                staging.mkdir(parents=True, mode=0o755)
+                place.work.mkdir(mode=0o755)
+                staging.mkdir(mode=0o755)
                 write_synced(place.journal, f"process {os.getpid()}\n")
                 if carried is not None:
                     _carried(job, carried, sha256, staging)
@@ -331,7 +359,7 @@ def make(job: Job, carried: Path | None = None, sha256: str = "", origin: str = 
                         make_gdrcopy(job, staging)
                 _finish(job, staging, origin)
             finally:
-                discard(place)
+                discard(place, used)
     except OSError as error:
         if is_disk_full(error):
             raise StackError(job.subject, f"{place.store} became full; what was built is removed", "have 2 GiB free there") from error
@@ -354,17 +382,26 @@ def offer(job: Job) -> dict[str, str]:
     return {"path": str(job.archive), "sha256": known}
 
 
-def use(job: Job, keep: int) -> list[str]:
-    """Point the engine's link to the tree of this kind, and remove trees beyond those that are kept; return the names of these."""
-    if link_target(job.link) != job.place.tree:
+def use(job: Job, keep: int, *, held: bool = False) -> list[str]:
+    """Point the engine's link to the tree of this kind, and remove trees beyond those that are kept; return the names of these.
+
+    A tree that a link leads to, or that a process uses, stays. Raises StackError.
+
+    :param held: whether the link stays as it is, for services that run from what it leads to.
+    """
+    if not held and link_target(job.link) != job.place.tree:
         switch_link(job.link, job.place.tree)
         os.utime(job.place.tree / MARKER)
     trees = complete_trees(job.place.store, job.stack)
-    gone = surplus(trees, {job.place.tree}, keep) if keep else []
-    for tree in gone:
-        remove_tree(tree)
-        for path in job.place.store.glob(f"{tree.name}.tar.gz*"):
-            path.unlink()
+    found = surplus(trees, {job.place.tree} | linked(job.link.parent), keep) if keep else []
+    used = inuse.trees(found) if found else set()
+    gone = [tree for tree in found if tree not in used]
+    if gone:
+        with hold(job.place.lock, LOCK_SECONDS, job.subject):
+            for tree in gone:
+                remove_tree(tree)
+                for path in job.place.store.glob(f"{tree.name}.tar.gz*"):
+                    path.unlink()
     return [tree.name for tree in gone]
 
 
@@ -373,23 +410,55 @@ def state_of(job: Job) -> Mapping[str, bool]:
     return {"complete": read_marker(job.place.tree) is not None, "current": link_target(job.link) == job.place.tree}
 
 
+def own_links(root: Path) -> list[Path]:
+    """Return the links to trees of ours."""
+    own = root / "deepep"
+    there = sorted(own.iterdir()) if own.is_dir() else []
+    return [link for link in there if link.is_symlink() and Path(os.readlink(link)).parent == own / "store"]
+
+
+def own_entries(root: Path) -> list[Path]:
+    """Return what this module has left in the store."""
+    store = root / "deepep" / "store"
+    return [entry for entry in sorted(store.iterdir()) if OWN.match(entry.name)] if store.is_dir() else []
+
+
+def may_remove(root: Path, services: Callable[[Path], list[str]]) -> None:
+    """Raise StackError where something runs with what was built.
+
+    :param services: tells which services run with what a link leads to.
+    """
+    for link in own_links(root):
+        runs = services(link)
+        if runs:
+            fix = "stop that first, or leave moe-a2a-backend out and run the stage engine, which restarts it by consent"
+            raise StackError("DeepEP", f"{', '.join(runs)} runs with {link}", fix)
+    used = sorted(map(str, inuse.trees([entry for entry in own_entries(root) if entry.is_dir()])))
+    if used:
+        raise StackError("DeepEP", f"processes use {', '.join(used)}", "end them first (fuser -v, lsof +D)")
+
+
 def remove(root: Path) -> list[str]:
-    """Remove everything that was built for all stacks; return what was removed. Somebody else's files there stay."""
+    """Remove everything that was built for all stacks; return what was removed. Somebody else's files there stay.
+
+    Raises StackError, before anything goes, where something is being built.
+    """
     own, gone = root / "deepep", []
-    for link in sorted(own.iterdir()) if own.is_dir() else []:
-        if link.is_symlink() and Path(os.readlink(link)).parent == own / "store":
+    with contextlib.ExitStack() as locks:
+        for entry in own_entries(root):
+            if entry.suffix == ".lock":
+                locks.enter_context(hold(entry, REMOVE_SECONDS, "DeepEP"))
+        for link in own_links(root):
             link.unlink()
             gone.append(str(link))
-    store = own / "store"
-    for entry in sorted(store.iterdir()) if store.is_dir() else []:
-        if not OWN.match(entry.name):
-            continue
-        if entry.is_dir():
-            remove_tree(entry)
-        else:
-            entry.unlink()
-        gone.append(str(entry))
-    for directory in (store, own):
+        # What was interrupted has ended since; the locks go last.
+        for entry in sorted(own_entries(root), key=lambda path: path.suffix == ".lock"):
+            if entry.is_dir():
+                remove_tree(entry)
+            else:
+                entry.unlink()
+            gone.append(str(entry))
+    for directory in (own / "store", own):
         if directory.is_dir() and not any(directory.iterdir()):
             directory.rmdir()
     return gone

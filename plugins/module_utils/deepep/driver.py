@@ -25,6 +25,10 @@ MARK = "# Managed by railyard.sglang, role deepep. deepep_state: absent takes it
 REASON = "# GPUs ring the doorbells of NICs (IBGDA of NVSHMEM, failure D28). In effect when the driver is loaded the next time."
 WORDS, STREAM = "NVreg_RegistryDwords", "NVreg_EnableStreamMemOPs"
 KEY, VALUE = "PeerMappingOverride", "1"
+# As the driver reads a number.
+ONE = re.compile(r"^(0[xX])?0*1$")
+# An image with every driver of a distribution takes minutes to make on a busy host: seconds.
+IMAGE_SECONDS = {"dracut": 900.0, "update-initramfs": 900.0}
 IMAGES = ("/boot/initrd.img-{kernel}", "/boot/initramfs-{kernel}.img")
 
 
@@ -87,6 +91,25 @@ def merged(values: Sequence[str]) -> str:
     return "".join(f"{word};" for word in [*kept, f"{KEY}={VALUE}"])
 
 
+def overridden(command_line: str) -> dict[str, str]:
+    """Return what the kernel command line says of our parameters: the last value of each counts, and modprobe passes it on last."""
+    try:
+        words = shlex.split(command_line)
+    except ValueError:
+        words = command_line.split()
+    pairs = (word.partition("=") for word in words)
+    names = {f"nvidia.{name}": name for name in (STREAM, WORDS)}
+    return {names[name.replace("-", "_")]: value.strip("\"'") for name, _equals, value in pairs if name.replace("-", "_") in names}
+
+
+def is_set(name: str, value: str) -> bool:
+    """Return whether a value of one of our parameters is what is needed."""
+    if name == STREAM:
+        return ONE.match(value.strip()) is not None
+    words = {key.strip(): given.strip() for key, _equals, given in (word.partition("=") for word in value.split(";"))}
+    return ONE.match(words.get(KEY, "")) is not None
+
+
 def wanted_text(host: Host) -> str:
     """Return the file."""
     others = [value for _path, text in host.files for name, value in options(text) if name == WORDS]
@@ -120,8 +143,12 @@ def plan(host: Host, present: bool) -> Plan:
             faults.append(f"{path} sets {' and '.join(names)} after {FILE}. Fix: give it a name that comes before, or remove it")
         elif names:
             notes.append(f"{path} sets {' and '.join(names)}, too; {FILE} is read later and holds its registry words as well")
-    if re.search(r"\bnvidia\.(NVreg_RegistryDwords|NVreg_EnableStreamMemOPs)=", host.command_line):
-        notes.append("the kernel command line sets parameters of nvidia, too, which win over modprobe.d")
+    for name, value in overridden(host.command_line).items():
+        if not is_set(name, value):
+            fix = f"take nvidia.{name} out of it, or have it say {STREAM + '=1' if name == STREAM else KEY + '=1'}, and reboot"
+            faults.append(f"the kernel command line sets nvidia.{name}={value}, which wins over {FILE}. Fix: {fix}")
+        else:
+            notes.append(f"the kernel command line sets nvidia.{name}, too, which wins over {FILE}")
     return Plan(text, host.own != text, lacking(host.params), tuple(faults), tuple(notes))
 
 

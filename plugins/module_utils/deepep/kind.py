@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.deepep.recipe import Deepep
-from ansible_collections.railyard.sglang.plugins.module_utils.deepep.running import run, tail
+from ansible_collections.railyard.sglang.plugins.module_utils.deepep.running import NOWHERE, run, tail
 from ansible_collections.railyard.sglang.plugins.module_utils.stack import architectures as names
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.hosts import HostFacts
@@ -42,6 +42,7 @@ include = [os.path.join(own, name, "include") for name in sorted(os.listdir(own)
 print(json.dumps({
     "python": sys.implementation.cache_tag, "abi": sysconfig.get_config_var("EXT_SUFFIX") or "", "torch": version("torch"),
     "nvshmem": version("nvidia-nvshmem-cu12") or version("nvidia-nvshmem-cu13"), "nvshmem_home": place("nvidia.nvshmem"),
+    "deep_ep": (version("deep_ep") or version("sgl-deep-ep") or "unknown") if importlib.util.find_spec("deep_ep") else "",
     "setuptools": version("setuptools"), "ninja": version("ninja"), "include": [path for path in include if os.path.isdir(path)],
 }))
 """
@@ -52,6 +53,7 @@ class Environment:
     """What is known of a stack's Python environment.
 
     :ivar nvshmem_home: directory of NVSHMEM, empty where there is none.
+    :ivar deep_ep: version of a DeepEP that it has by itself, empty where it has none.
     :ivar include: directories with headers of NVIDIA's libraries.
     """
 
@@ -63,11 +65,12 @@ class Environment:
     setuptools: str
     ninja: str
     include: tuple[str, ...] = ()
+    deep_ep: str = ""
 
 
 def environment_of(python: str, subject: str) -> Environment:
     """Ask an interpreter; raise StackError if it does not answer."""
-    status, output = run([python, "-s", "-c", PROGRAM], {"PYTHONNOUSERSITE": "1"}, SECONDS)
+    status, output = run([python, "-s", "-c", PROGRAM], {"PYTHONNOUSERSITE": "1"}, SECONDS, NOWHERE)
     try:
         row = json.loads(output.strip().splitlines()[-1]) if status == 0 else {}
     except (IndexError, ValueError):
@@ -82,7 +85,7 @@ class Kind:
     """What decides.
 
     :ivar architectures: compute capabilities that code is made for.
-    :ivar nvshmem_home: compiled into the result as the place of the library.
+    :ivar nvshmem_home: compiled into the result as the place of the library: below the stack's tree, never below a link to it.
     """
 
     recipe: str

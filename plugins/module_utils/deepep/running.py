@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Python puts the directory that it is started in before all others: nothing of anybody's is to be there.
+NOWHERE = Path("/")
 NOT_FOUND = 127
 HANGS = -1
 TAIL = 1500

@@ -8,16 +8,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.railyard.sglang.plugins.module_utils.deepep.recipe import Archive
-from ansible_collections.railyard.sglang.plugins.module_utils.deepep.running import HANGS, NOT_FOUND, run, tail
+from ansible_collections.railyard.sglang.plugins.module_utils.deepep.running import HANGS, NOT_FOUND, SYSTEM_PATH, run, tail
 from ansible_collections.railyard.sglang.plugins.module_utils.deepep.unpack import unpack
 from ansible_collections.railyard.sglang.plugins.module_utils.mirror import transfer
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.hosts import HostFacts
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.needs import Least, number
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import (
     Place,
@@ -36,11 +38,18 @@ TRIAL_SECONDS = 300
 LOCK_SECONDS = 1800
 ID_DIGITS = 12
 VERSION = re.compile(r"release \d+\.\d+, V(\d+(?:\.\d+)+)")
+OWN_LINK = re.compile(r"^cuda-\d+\.\d+$")
+OWN_ENTRY = re.compile(r"^cuda-\d+\.\d+-[0-9a-f]{12}$|^\.cuda-\d+\.\d+(-[0-9a-f]{12}\.(building|work|new|before))?(\.lock)?$")
 DEFINED = re.compile(r"^\s*#\s*define\s+CUDA_VERSION\s+(\d+)", re.MULTILINE)
 # By their places below include: what compilers at run time and DeepEP include first. CUDA 13 has moved those of CCCL.
 HEADERS = (
     ("cuda.h",), ("cuda_runtime.h",), ("cuda_bf16.h",), ("cuda_fp8.h",), ("crt/host_config.h",), ("nv/target", "cccl/nv/target"),
+    ("curand_kernel.h",),
 )
+# What FlashInfer's sampling includes, and DeepEP does not.
+ENGINE_ONLY = frozenset({"curand_kernel.h"})
+# What nvcc starts for the host's part of a source.
+HOST_COMPILER = "g++"
 TRIAL = """#include <cuda_bf16.h>
 #include <cuda_fp8.h>
 #include <cuda_runtime.h>
@@ -67,6 +76,16 @@ class Toolkit:
     def plain(self) -> dict[str, str]:
         """Return it as plain data."""
         return {"home": self.home, "nvcc": self.nvcc, "headers": self.headers}
+
+
+def usual(facts: HostFacts) -> str:
+    """Return the toolkit that programs find which are told none: that of the first nvcc on their path, otherwise the usual place."""
+    return facts.compilers[0].path if facts.compilers else USUAL
+
+
+def has_host_compiler() -> bool:
+    """Return whether nvcc finds a compiler for the host's part of a source."""
+    return shutil.which(HOST_COMPILER, path=SYSTEM_PATH) is not None
 
 
 def parse_version(text: str) -> str:
@@ -201,16 +220,24 @@ def _make(place: Place, archives: Sequence[Archive], directory: Path, subject: s
         raise StackError(subject, f"what the archives hold is no toolkit: {'; '.join(found)}", "correct the recipe")
 
 
-def remove(root: Path, version: str) -> list[str]:
-    """Remove the toolkits of archives of a version, the link first; return what was removed."""
-    link, gone = root / f"cuda-{version}", []
-    if link.is_symlink() and Path(os.readlink(link)).parent == root / "store":
-        link.unlink()
-        gone.append(str(link))
-    for tree in sorted((root / "store").glob(f"cuda-{version}-*")) if (root / "store").is_dir() else []:
-        remove_tree(tree)
-        gone.append(str(tree))
-    (root / "store" / f".cuda-{version}.lock").unlink(missing_ok=True)
+def own(root: Path) -> list[Path]:
+    """Return what install() has made of any version: links, then trees, what was interrupted, and locks."""
+    store = root / "store"
+    links = [path for path in sorted(root.glob("cuda-*")) if OWN_LINK.match(path.name) and path.is_symlink()]
+    return [path for path in links if Path(os.readlink(path)).parent == store] + [
+        path for path in (sorted(store.iterdir()) if store.is_dir() else []) if OWN_ENTRY.match(path.name)
+    ]
+
+
+def remove(root: Path) -> list[str]:
+    """Remove the toolkits of archives of all versions, links first; return what was removed."""
+    gone = []
+    for path in own(root):
+        if path.is_dir() and not path.is_symlink():
+            remove_tree(path)
+        else:
+            path.unlink()
+        gone.append(str(path))
     return gone
 
 

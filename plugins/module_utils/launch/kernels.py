@@ -8,7 +8,7 @@ The stages deepep and deepgemm read it; what a process has to know of it is in i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.inputs import Cluster
@@ -17,6 +17,9 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.stacks impo
 ARGUMENT = "moe_a2a_backend"
 BACKEND = "deepep"
 SOURCE = "source"
+# The environment of the stack, which somebody else has made, has DeepEP by itself.
+OWN = "own"
+HOME = "CUDA_HOME"
 HANDLER = "NVSHMEM_IBGDA_NIC_HANDLER"
 AUTO = "auto"
 
@@ -40,9 +43,14 @@ def cuda_home(cluster: Cluster, host: str, stack: EngineStack) -> tuple[str, str
     return (places[way], f"sglang_cuda_install is {way}: the role cuda installs CUDA {stack.cuda} there") if way in places else None
 
 
+def way(cluster: Cluster, stack: EngineStack) -> str:
+    """Return how DeepEP gets to the stack: source, wheel, own; empty where it does not."""
+    return OWN if stack.deepep and cluster.variables["sglang_deepep_own"] else stack.deepep
+
+
 def path(cluster: Cluster, stack: EngineStack) -> str:
     """Return the link to what the stage deepep has built; empty where it builds nothing."""
-    built = stack.deepep == SOURCE or (stack.deepep and cluster.variables["sglang_deepep_gdrcopy"])
+    built = way(cluster, stack) == SOURCE or (stack.deepep and cluster.variables["sglang_deepep_gdrcopy"])
     return f"{cluster.variables['sglang_root']}/deepep/{stack.name}" if built else ""
 
 
@@ -54,31 +62,43 @@ def environment(cluster: Cluster, host: str, stack: EngineStack, deepep: bool) -
     found = {}
     home = cuda_home(cluster, host, stack)
     if home:
-        found["CUDA_HOME"] = (home[0], f"nvcc for kernels that are compiled at run time; {home[1]}")
-    if deepep and stack.deepep == SOURCE:
+        found[HOME] = (home[0], f"nvcc for kernels that are compiled at run time; {home[1]}")
+    if deepep and way(cluster, stack) == SOURCE:
         found["PYTHONPATH"] = (path(cluster, stack), "DeepEP, which the stage deepep builds for this stack")
     if deepep and stack.deepep and cluster.variables["sglang_deepep_gdrcopy"]:
         found["LD_LIBRARY_PATH"] = (f"{path(cluster, stack)}/lib", "libgdrapi, which NVSHMEM opens by its name")
     return found
 
 
-def cuda_part(cluster: Cluster, host: str, stack: EngineStack) -> dict[str, Any] | None:
+def homes(environments: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return the toolkits that ranks of one host are told to use, each once; an empty text is that of who is told none."""
+    return sorted({row.get(HOME, "") for row in environments})
+
+
+def cuda_part(cluster: Cluster, host: str, stack: EngineStack, ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return what the role cuda reads; None for a stack without NVIDIA GPUs.
 
-    Keys: stack, version, home (empty: the usual place), install.
+    Keys: stack, version, home (empty: where programs look by themselves), install. The home is what the ranks are told, be it derived or
+    an operator's CUDA_HOME: what is checked and built with is what is used. Rule stack.cuda-home refuses ranks of one host that differ.
+
+    :param ranks: those of the host, as the plan has them.
     """
     if not stack.cuda:
         return None
-    home = cuda_home(cluster, host, stack)
-    written = bool(cluster.hosts[host]["sglang_cuda_home"])
-    way = "no" if written else cluster.variables["sglang_cuda_install"]
-    return {"stack": stack.name, "version": stack.cuda, "home": home[0] if home else "", "install": way}
+    derived = cuda_home(cluster, host, stack)
+    home = (homes(row["environment"] for row in ranks) or [""])[-1]
+    installs = derived is not None and derived[0] == home and not cluster.hosts[host]["sglang_cuda_home"]
+    return {
+        "stack": stack.name, "version": stack.cuda, "home": home,
+        "install": cluster.variables["sglang_cuda_install"] if installs else "no",
+    }
 
 
 def deepep_part(cluster: Cluster, stack: EngineStack, ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return what the role deepep reads; None where no rank of the host uses it.
 
-    Keys: stack, way, path, python, gdrcopy, nodes (hosts of the largest instance), handlers (who rings the doorbells of NICs).
+    Keys: stack, way, path, python, gdrcopy, nodes (hosts of the largest instance), handlers (who rings the doorbells of NICs, of the
+    ranks whose instance spans hosts).
 
     :param ranks: those of the host, as the plan has them.
     """
@@ -87,10 +107,10 @@ def deepep_part(cluster: Cluster, stack: EngineStack, ranks: Sequence[Mapping[st
         return None
     return {
         "stack": stack.name,
-        "way": stack.deepep,
+        "way": way(cluster, stack),
         "path": path(cluster, stack),
         "python": using[0]["python"],
         "gdrcopy": cluster.variables["sglang_deepep_gdrcopy"],
         "nodes": max(row["nodes"] for row in using),
-        "handlers": sorted({row["environment"].get(HANDLER, AUTO) for row in using}),
+        "handlers": sorted({row["environment"].get(HANDLER, AUTO) for row in using if row["nodes"] > 1}),
     }

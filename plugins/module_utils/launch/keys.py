@@ -71,6 +71,8 @@ CLUSTER = {
     # How the role cuda gets nvcc to hosts that lack it.
     "sglang_cuda_install": Key(str, "no", ("no", "packages", "archives")),
     "sglang_deepep_gdrcopy": Key(bool, False),
+    # An environment of stack_external that has DeepEP.
+    "sglang_deepep_own": Key(bool, False),
     "sglang_waive": Key(dict, {}),
 }
 MODEL = {

@@ -151,7 +151,7 @@ class _Planner:
             "fabric_interface": self.cluster.hosts[host]["sglang_fabric_interface"],
             "stacks": sorted({part["stack"] for part in parts}),
             "rdma": self._rdma(host) if ranks else None,
-            "cuda": kernels.cuda_part(self.cluster, host, self.engine) if ranks else None,
+            "cuda": kernels.cuda_part(self.cluster, host, self.engine, ranks) if ranks else None,
             "deepep": kernels.deepep_part(self.cluster, self.engine, ranks),
             "root": self.cluster.variables["sglang_root"],
             "store_stacks": sorted({self.engine.name, self.router_stack.name}),

@@ -99,9 +99,9 @@ def drop_in(name: str) -> str:
     )
 
 
-def recorder_path(name: str) -> str:
+def recorder_path(name: str, directory: str = DIRECTORY) -> str:
     """Return where the script of C(recorder) lies."""
-    return f"{DIRECTORY}/{name}.d/railyard-record.sh"
+    return f"{directory}/{name}.d/railyard-record.sh"
 
 
 def recorder(exact: Sequence[str], commented: Sequence[str], links: Sequence[str]) -> str:

@@ -158,7 +158,7 @@ class Case:
         fits = [compiler.path for compiler in self.facts.others if compiler.version and _fits(compiler.version, wanted)]
         fix = "install nvcc and the CUDA headers of such a version from NVIDIA's repository"
         if fits:
-            fix = f"set CUDA_HOME in sglang_env to {' or '.join(fits)}, which the engine does not find by itself"
+            fix = f"set sglang_cuda_home to {' or '.join(fits)}, which the engine does not find by itself"
         found = listed or f"no nvcc in {self.facts.toolkits}"
         yield Refusal("stack.nvcc", found, f"{least.of} at run time, with nvcc {version}", fix)
 

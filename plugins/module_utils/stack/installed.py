@@ -87,9 +87,12 @@ def altered(tree: Path) -> list[str]:
 
 
 def unplanned(store: Path, planned: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the complete trees of a store whose stacks are not planned: stack, tree, mib (None: it is not recorded)."""
+    """Return the complete trees of a store whose stacks are not planned: stack, tree, mib (None: it is not recorded).
+
+    CUDA toolkits, which the role cuda has made of archives, lie there, too, and are no stacks.
+    """
     names = set(planned)
-    rows = [(tree, marker) for tree, marker in marked_trees(store) if marker.get("stack") not in names]
+    rows = [(tree, marker) for tree, marker in marked_trees(store) if marker.get("stack") not in names and "archives" not in marker]
     return [{"stack": str(marker.get("stack")), "tree": str(tree), "mib": marker.get("mib")} for tree, marker in rows]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,21 @@ def services(link: Path, run: units.Runner, directory: str = units.DIRECTORY) ->
     """
     named = re.compile(rf'^ExecStart="?{re.escape(str(link))}/', re.MULTILINE)
     found = [name for name, text in units.marked_by_anyone(directory).items() if named.search(text)]
+    return [name for name in found if units.show(run, name).active not in AT_REST]
+
+
+def recorded(link: Path, run: units.Runner, directory: str = units.DIRECTORY) -> list[str]:
+    """Return the services of this collection which run with what a link leads to: its target is part of what they record at a start.
+
+    :param run: what runs systemctl; it is not asked where no service records the link.
+    :raises units.UnitError: systemctl failed.
+    """
+    line = f"readlink -f {shlex.quote(str(link))}"
+    found: list[str] = []
+    for name in units.marked_by_anyone(directory):
+        with contextlib.suppress(OSError):
+            text = Path(units.recorder_path(name, directory)).read_text(encoding="utf-8", errors="replace")
+            found += [name] if line in (row.strip() for row in text.splitlines()) else []
     return [name for name in found if units.show(run, name).active not in AT_REST]
 
 

@@ -26,7 +26,9 @@ MAP_COUNT = 16777216
 PEERMEM = "nvidia_peermem"
 PARAMS = "/proc/driver/nvidia/params"
 HANDLER = "NVSHMEM_IBGDA_NIC_HANDLER"
-SWITCHES = {"EnableStreamMemOPs": r"^EnableStreamMemOPs: 1$", "PeerMappingOverride": r"^RegistryDwords: .*\bPeerMappingOverride=1\b"}
+SWITCHES = {
+    "EnableStreamMemOPs": r"^EnableStreamMemOPs: 1$", "PeerMappingOverride": r"^RegistryDwords: .*\bPeerMappingOverride= *(0[xX])?0*1\b",
+}
 
 
 def check(context: Context) -> Iterator[Row]:

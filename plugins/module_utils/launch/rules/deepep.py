@@ -15,6 +15,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import
 OF_EXPERTS = "routed experts"
 # NVSHMEM's own.
 HCA_PREFIX = "mlx5"
+PREFIX = "NVSHMEM_HCA_PREFIX"
 
 
 def check(contract: Contract, findings: Findings) -> None:
@@ -121,15 +122,28 @@ def _check_where(contract: Contract, rank: Rank, findings: Findings) -> None:
             "prepare the hosts with the stage deepep; on RoCE set what is missing as NCCL and Mooncake have it", place=instance.name,
         )
         _check_prefix(contract, rank, findings)
+        _check_doorbells(contract, rank, findings)
+
+
+def _check_doorbells(contract: Contract, rank: Rank, findings: Findings) -> None:
+    """The CPU rings doorbells by what libgdrapi maps; with them in host memory it needs nothing."""
+    if rank.environment.get(kernels.HANDLER) == "cpu" and not contract.cluster.variables["sglang_deepep_gdrcopy"]:
+        findings.add(
+            "deepep.gdrcopy", rank.written.get(kernels.HANDLER, f"sglang_env.{kernels.HANDLER}"),
+            f"is cpu for {rank.instance.name}, which needs libgdrapi, and sglang_deepep_gdrcopy is false",
+            "set sglang_deepep_gdrcopy: true, or cpu_host_memory instead of cpu; or waive it where the hosts have libgdrapi.so.2",
+            place=rank.instance.name,
+        )
 
 
 def _check_prefix(contract: Contract, rank: Rank, findings: Findings) -> None:
-    """NVSHMEM looks for devices by the beginning of their names, unless it is given another one or a list."""
-    devices = environment.known_devices(contract.cluster.hosts[rank.host])
-    other = [name for name in devices if not name.startswith(HCA_PREFIX)]
-    if other and not any(rank.environment.get(name) for name in ("NVSHMEM_HCA_PREFIX", "NVSHMEM_HCA_LIST", "NVSHMEM_HCA_PE_MAPPING")):
+    """NVSHMEM takes devices whose names contain a text; its lists choose among these."""
+    devices, given = environment.known_devices(contract.cluster.hosts[rank.host]), rank.environment.get(PREFIX, "")
+    other = [name for name in devices if (given or HCA_PREFIX) not in name]
+    if other:
+        what, stem = f"is {given}" if given else "is not set", other[0].rstrip("0123456789") or other[0]
         findings.add(
-            "deepep.hca-prefix", "sglang_env.NVSHMEM_HCA_PREFIX",
-            f"is not set, and {listed(other)} of {rank.host} do not begin with {HCA_PREFIX}: NVSHMEM does not find them",
-            f"set it to what the names begin with, for example {other[0].rstrip('0123456789')}", place=rank.instance.name,
+            "deepep.hca-prefix", rank.written.get(PREFIX, f"sglang_env.{PREFIX}"),
+            f"{what}, and {listed(other)} of {rank.host} do not contain {given or HCA_PREFIX}: NVSHMEM does not find them, listed or not",
+            f"set it to what all names contain, for example {stem}", place=rank.instance.name,
         )

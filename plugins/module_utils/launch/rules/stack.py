@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.railyard.sglang.plugins.module_utils.launch import cacheplaces, model
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import cacheplaces, kernels, model
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.view import Contract
@@ -22,6 +22,7 @@ def check(contract: Contract, findings: Findings) -> None:
     if gpus:
         _check_backend(contract, findings)
         _check_observed(contract, findings)
+        _check_toolkit(contract, findings)
     for rank in contract.heads:
         _check_cache(contract, rank, findings)
         _check_storage(contract, rank, findings)
@@ -54,6 +55,20 @@ def _check_observed(contract: Contract, findings: Findings) -> None:
                 "leave it out, or set it to a directory on a local disk, one for each stack and pool",
             )
             break
+
+
+def _check_toolkit(contract: Contract, findings: Findings) -> None:
+    """One toolkit of a host is checked, and DeepEP is built with it."""
+    for host in sorted({rank.host for rank in contract.ranks}):
+        own = [rank for rank in contract.ranks if rank.host == host]
+        told = kernels.homes(rank.environment for rank in own)
+        if contract.engine.cuda and len(told) > 1:
+            variable = next((rank.written[kernels.HOME] for rank in own if kernels.HOME in rank.written), f"sglang_env.{kernels.HOME}")
+            findings.add(
+                "stack.cuda-home", variable,
+                f"ranks of {host} are told different toolkits ({', '.join(home or 'none' for home in told)}); one of a host is checked",
+                "set sglang_cuda_home of the host instead", place=host,
+            )
 
 
 def _check_cache(contract: Contract, rank: Rank, findings: Findings) -> None:

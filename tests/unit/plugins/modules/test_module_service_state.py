@@ -49,7 +49,17 @@ def test_links_are_switched_to_complete_trees(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("role", "given"),
     [
-        ("engine", {"engine_ranks": [{"unit": "a.service", "rank": 0, "stack_link": "/opt/sglang/engine"}]}),
+        (
+            "engine",
+            {
+                "engine_ranks": [
+                    {
+                        "unit": "a.service", "rank": 0, "stack_link": "/opt/sglang/engine",
+                        "links": ["/opt/sglang/engine", "/opt/sglang/deepep/engine"],
+                    },
+                ],
+            },
+        ),
         ("router", {"router_plan": {"unit": "a.service", "stack_link": "/opt/sglang/router"}}),
     ],
 )
@@ -59,9 +69,10 @@ def test_roles_switch_the_links_of_what_they_start(role: str, given: dict[str, o
         task["railyard.sglang.service_state"]["links"] for task in tasks if "links" in task.get("railyard.sglang.service_state", {})
     ]
     trees = {f"/opt/sglang/{name}": f"/opt/sglang/store/{name}-0123456789ab" for name in ("engine", "router", "another")}
+    built = {f"/opt/sglang/deepep/{name}": f"/opt/sglang/deepep/store/{name}-0123456789ab" for name in ("engine", "another")}
     steps = [
         {"ansible.builtin.copy": {"dest": str(tmp_path / "before"), "content": "{{ found | to_json }}", "mode": "0600"}},
-        {"ansible.builtin.set_fact": {"sglang_stack_trees": trees, "cacheable": True}},
+        {"ansible.builtin.set_fact": {"sglang_stack_trees": trees, "sglang_deepep_trees": built, "cacheable": True}},
         {"ansible.builtin.copy": {"dest": str(tmp_path / "after"), "content": "{{ found | to_json }}", "mode": "0600"}},
     ]
     play = {"hosts": "localhost", "gather_facts": False, "vars": {**given, "found": links}, "tasks": steps}
@@ -71,4 +82,6 @@ def test_roles_switch_the_links_of_what_they_start(role: str, given: dict[str, o
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads((tmp_path / "before").read_text(encoding="utf-8")) == {}
     wanted = {f"/opt/sglang/{role}": f"/opt/sglang/store/{role}-0123456789ab"}
+    if role == "engine":
+        wanted["/opt/sglang/deepep/engine"] = "/opt/sglang/deepep/store/engine-0123456789ab"
     assert json.loads((tmp_path / "after").read_text(encoding="utf-8")) == wanted

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.deepep import build, unpack
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
-from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import MARKER, read_marker
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.store import MARKER, Place, hold, read_marker, settle_in
 from ansible_collections.railyard.sglang.tests.unit.support import kernelkit
 
 needs_make = pytest.mark.skipif(not shutil.which("make") or not shutil.which("cc"), reason="there is no make or no C compiler")
@@ -48,6 +48,83 @@ def test_a_build_is_proven_and_then_used(tmp_path: Path) -> None:
     assert build.is_whole(job.place.tree)
     (job.place.tree / "deep_ep_cpp.py").write_text("", encoding="utf-8")
     assert not build.is_whole(job.place.tree)
+
+
+def test_memory_that_the_kernel_gives_back_counts(tmp_path: Path) -> None:
+    path = tmp_path / "meminfo"
+    path.write_text("MemTotal: 263000000 kB\nMemFree:  1048576 kB\nMemAvailable:   209715200 kB\n", encoding="ascii")
+    assert build.available_mib(path) == 204800
+    assert build.available_mib(tmp_path / "none") > 0
+
+
+def test_a_link_of_running_services_stays_and_so_does_its_tree(tmp_path: Path) -> None:
+    first = kernelkit.job(tmp_path)
+    build.make(first)
+    build.use(first, 2)
+    for number in range(3):
+        job = replace(first, kind=replace(first.kind, torch=f"2.10.{number}"))
+        build.make(job)
+        build.use(job, 1, held=True)
+        assert first.link.readlink() == first.place.tree
+        assert read_marker(first.place.tree) is not None
+        assert left(job) == sorted([first.place.tree.name, job.place.tree.name]), "what nothing leads to goes"
+    build.use(job, 1)
+    assert first.link.readlink() == job.place.tree
+    assert left(job) == [job.place.tree.name]
+
+
+def test_a_tree_that_a_process_uses_is_not_pruned(tmp_path: Path) -> None:
+    first = kernelkit.job(tmp_path)
+    build.make(first)
+    build.use(first, 2)
+    with (first.place.tree / "deep_ep_cpp.py").open(encoding="utf-8"):
+        job = replace(first, kind=replace(first.kind, torch="2.10.0"))
+        build.make(job)
+        assert build.use(job, 1) == []
+        with pytest.raises(StackError, match=f"processes use {first.place.tree}"):
+            build.may_remove(first.root, lambda _link: [])
+    assert build.use(job, 1) == [first.place.tree.name]
+
+
+def test_the_link_leads_to_a_whole_tree_at_every_moment_of_a_build_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = kernelkit.job(tmp_path)
+    build.make(job)
+    build.use(job, 2)
+    seen = []
+
+    def watch(place: Place) -> None:
+        # The successor is complete before it gets the name, and the name is not free for a moment.
+        seen.append((read_marker(place.new) is not None, read_marker(job.link) is not None))
+        monkeypatch.setattr(os, "rename", stray)
+        settle_in(place)
+        monkeypatch.undo()
+        seen.append((read_marker(place.new) is not None, read_marker(job.link) is not None))
+
+    def stray(*names: object) -> None:
+        pytest.fail(f"renamed {names}: the link leads to nothing in between")
+
+    former = job.place.tree.stat().st_ino
+    monkeypatch.setattr(build, "settle_in", watch)
+    assert build.make(job, anew=True)
+    assert seen == [(True, True), (True, True)]
+    assert job.place.tree.stat().st_ino != former
+    assert left(job) == [job.place.tree.name]
+
+
+def test_a_tree_without_a_marker_that_a_link_leads_to_stays_until_its_successor_is_there(tmp_path: Path) -> None:
+    job = kernelkit.job(tmp_path)
+    build.make(job)
+    build.use(job, 2)
+    (job.place.tree / MARKER).unlink()
+    nvcc = tmp_path / "cuda/bin/nvcc"
+    good = nvcc.read_text(encoding="utf-8")
+    nvcc.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    with pytest.raises(StackError, match="probe"):
+        build.make(job)
+    assert (job.link / "deep_ep_cpp.py").exists()
+    nvcc.write_text(good, encoding="utf-8")
+    assert build.make(job)
+    assert read_marker(job.link) is not None
 
 
 @needs_make
@@ -174,6 +251,14 @@ def test_absent_removes_its_own_files_only(tmp_path: Path) -> None:
     mine.write_text("mine", encoding="utf-8")
     link = job.link.with_name("mine")
     link.symlink_to("/tmp")
+    with pytest.raises(StackError, match=r"a\.service runs with .*deepep/sglang-x"):
+        build.may_remove(job.root, lambda link: ["a.service"] if link == job.link else [])
+    build.may_remove(job.root, lambda _link: [])
+    with hold(job.place.lock, 1, "test"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "REMOVE_SECONDS", 0)
+        with pytest.raises(StackError, match="another run holds"):
+            build.remove(job.root)
+    assert job.link.is_symlink()
     gone = build.remove(job.root)
     assert str(job.link) in gone
     assert mine.exists()

@@ -76,9 +76,27 @@ def test_what_others_say_is_told_or_refused() -> None:
     late = driver.plan(driver.Host(files=(("/etc/modprobe.d/zzz.conf", other[1]),)), present=True)
     fix = "Fix: give it a name that comes before, or remove it"
     assert late.faults == (f"/etc/modprobe.d/zzz.conf sets NVreg_RegistryDwords after {driver.FILE}. {fix}",)
-    assert "command line" in driver.plan(driver.Host(command_line="ro nvidia.NVreg_EnableStreamMemOPs=0"), present=True).notes[0]
+    good = "ro nvidia.NVreg_EnableStreamMemOPs=1 nvidia.NVreg_RegistryDwords=RMA=1;PeerMappingOverride=0x1;"
+    told = driver.plan(driver.Host(command_line=good), present=True)
+    assert (len(told.notes), told.faults) == (2, ())
+    assert "the kernel command line sets nvidia.NVreg_EnableStreamMemOPs, too" in told.notes[0]
     assert "keeps its parameters" in driver.plan(driver.Host(own=OURS, params=GOOD), present=False).notes[0]
     assert driver.plan(driver.Host(alien=True), present=False).faults[0].startswith(f"{driver.FILE} is there and is not this role's")
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("ro nvidia.NVreg_EnableStreamMemOPs=0", "nvidia.NVreg_EnableStreamMemOPs=0"),
+        ('nvidia.NVreg_RegistryDwords="RMA=1;" quiet', "nvidia.NVreg_RegistryDwords=RMA=1;"),
+        ("nvidia.NVreg_EnableStreamMemOPs=1 nvidia.NVreg_EnableStreamMemOPs=0", "nvidia.NVreg_EnableStreamMemOPs=0"),
+    ],
+)
+def test_a_command_line_that_wins_is_refused_and_not_rebooted_for_again_and_again(line: str, named: str) -> None:
+    host = driver.Host(own=OURS, params="EnableStreamMemOPs: 0\n", command_line=line)
+    (fault,) = driver.plan(host, present=True).faults
+    assert fault.startswith(f"the kernel command line sets {named}, which wins over {driver.FILE}. Fix: take nvidia.NVreg_")
+    assert driver.plan(host, present=False).faults == ()
 
 
 def put(root: Path, path: str, text: str) -> Path:
@@ -116,4 +134,6 @@ def test_the_image_is_made_by_the_tool_of_its_system() -> None:
 def test_the_file_itself_is_read_as_it_is_meant() -> None:
     assert driver.options(OURS) == [("NVreg_EnableStreamMemOPs", "1"), ("NVreg_RegistryDwords", "PeerMappingOverride=1;")]
     assert driver.lacking(GOOD) == ()
+    assert driver.lacking(GOOD.replace("Override=1", "Override=0x1")) == ()
+    assert driver.lacking(GOOD.replace("Override=1", "Override=0x10")) == ("PeerMappingOverride",)
     assert driver.shown(replace(driver.Host(), own="x"), driver.Plan(None, True))["after"] == ""

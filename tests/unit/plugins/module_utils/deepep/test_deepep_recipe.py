@@ -68,7 +68,14 @@ def test_a_mirror_carries_what_the_stacks_name(tmp_path: Path) -> None:
     assert found["gdrcopy-2.5.1.tar.gz"] == "/mine/gdrcopy.tar.gz"
     assert found["DeepEP-9af0e0d0.tar.gz"].startswith("https://github.com/deepseek-ai/DeepEP/archive/9af0e0d0")
     assert {name.split("-linux")[0] for name in found} >= {"cuda_nvcc", "libnvvm", "cuda_cudart", "cuda_cccl"}
-    assert len(found) == 2 + 5 + 7
+    assert len(found) == 2 + 5 + 8
+
+
+@pytest.mark.parametrize("stack", ENGINES, ids=lambda stack: stack.name)
+def test_archives_have_what_flashinfer_includes(stack: stacks.EngineStack) -> None:
+    archives = recipe.parse_cuda(parse_definition(definition(stack.name)).recipes["cuda"]).archives
+    for machine, rows in archives.items():
+        assert any(row.name.startswith("libcurand-") for row in rows), machine
 
 
 CUDA = {

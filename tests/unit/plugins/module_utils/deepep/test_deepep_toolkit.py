@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from ansible_collections.railyard.sglang.plugins.module_utils.deepep import toolkit
 from ansible_collections.railyard.sglang.plugins.module_utils.deepep.recipe import Archive
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors import StackError
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.hosts import Compiler, HostFacts
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.needs import Least
 from ansible_collections.railyard.sglang.tests.unit.support import kernelkit
 
@@ -77,6 +79,18 @@ def test_a_directory_is_looked_at(tmp_path: Path) -> None:
     assert toolkit.inspect(str(tmp_path / "none")).problem == f"there is no {tmp_path}/none/bin/nvcc"
 
 
+def test_headers_that_flashinfer_includes_are_looked_for(tmp_path: Path) -> None:
+    home = kernelkit.write(tmp_path / "cuda", kernelkit.toolkit_files("12.9.86"))
+    (home / "include/curand_kernel.h").unlink()
+    assert toolkit.faults(toolkit.inspect(str(home)), []) == [f"{home}/include lacks curand_kernel.h"]
+
+
+def test_the_toolkit_that_programs_find_comes_first() -> None:
+    facts = HostFacts("x86_64", "debian-12", "Debian", compilers=(Compiler("/usr/local/cuda-12.9", "12.9"),))
+    assert toolkit.usual(facts) == "/usr/local/cuda-12.9"
+    assert toolkit.usual(replace(facts, compilers=())) == toolkit.USUAL
+
+
 def archives(base: Path, version: str = "12.9.86") -> list[Archive]:
     """Return a toolkit in two archives, compiler and headers."""
     files = kernelkit.toolkit_files(version)
@@ -99,9 +113,14 @@ def test_a_toolkit_is_made_of_archives_and_taken_away(tmp_path: Path) -> None:
     assert toolkit.faults(toolkit.inspect(str(home)), [CU12]) == []
     assert os.readlink(home / "lib64") == "lib"
     (root / "cuda-mine").mkdir()
-    assert [Path(path).name.partition("-")[0] for path in toolkit.remove(root, "12.9")] == ["cuda", "cuda"]
-    assert sorted(path.name for path in root.iterdir()) == ["cuda-mine", "store"]
-    assert list((root / "store").iterdir()) == []
+    (root / "cuda-11.8").symlink_to("/usr")
+    (root / "store/sglang-x-0123456789ab").mkdir()
+    assert toolkit.install(root, "13.0", archives(tmp_path / "newer", "13.0.88"), tmp_path / "newer")
+    gone = [Path(path).name[:9] for path in toolkit.remove(root)]
+    assert gone == ["cuda-12.9", "cuda-13.0", ".cuda-12.", ".cuda-13.", "cuda-12.9", "cuda-13.0"]
+    assert sorted(path.name for path in root.iterdir()) == ["cuda-11.8", "cuda-mine", "store"]
+    assert [path.name for path in (root / "store").iterdir()] == ["sglang-x-0123456789ab"]
+    assert toolkit.remove(root) == []
 
 
 def test_archives_that_are_not_the_named_ones_are_refused(tmp_path: Path) -> None:
@@ -149,7 +168,8 @@ def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
 
 @needs_nvcc
 def test_the_real_nvcc_compiles_for_the_gpus_that_deepep_knows() -> None:
-    there = toolkit.inspect(HOME)
+    # Packages of nvcc alone do not bring cuRAND.
+    there = replace(toolkit.inspect(HOME), missing=())
     assert toolkit.faults(there, [Least("12.3", "this test")]) == []
     assert toolkit.trial(HOME, ["9.0", "10.0"]) == ""
     assert "does not compile for 5.2" in toolkit.trial(HOME, ["5.2"])

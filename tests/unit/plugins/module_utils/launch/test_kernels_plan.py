@@ -44,6 +44,7 @@ CASES: dict[str, tuple[Inventory, dict[str, str]]] = {
         gpu_cluster().change({**ON, **NEW, "sglang_deepep_gdrcopy": True}),
         {"LD_LIBRARY_PATH": "/opt/sglang/deepep/sglang-0.5.23-cu13/lib"},
     ),
+    "DeepEP of an environment": (gpu_cluster().change({**ON, "sglang_deepep_own": True}), {}),
     "another root": (gpu_cluster().change({**ON, "sglang_root": "/srv/sglang"}), {"PYTHONPATH": "/srv/sglang/deepep/sglang-0.5.8-cu12"}),
 }
 
@@ -82,13 +83,24 @@ PARTS: list[tuple[dict[str, Any], str, Any, Any]] = [
     (DECODE, "d1", CUDA, DEEPEP),
     ({"sglang_cuda_home": "/opt/cuda", "sglang_cuda_install": "archives"}, "p0", {**CUDA, "home": "/opt/cuda"}, None),
     ({"sglang_cuda_install": "archives"}, "p0", {**CUDA, "home": "/opt/sglang/cuda-12.9", "install": "archives"}, None),
-    ({**ON, "sglang_env": {"NVSHMEM_IBGDA_NIC_HANDLER": "cpu"}}, "p0", CUDA, {**DEEPEP, "handlers": ["cpu"]}),
+    ({**ON, "sglang_env": {"NVSHMEM_IBGDA_NIC_HANDLER": "cpu_host_memory"}}, "p0", CUDA, {**DEEPEP, "handlers": ["cpu_host_memory"]}),
+    # What is checked and built with is what the ranks use, whoever wrote it.
+    ({"sglang_env": {"CUDA_HOME": "/x"}}, "p0", {**CUDA, "home": "/x"}, None),
+    ({"sglang_env": {"CUDA_HOME": "/x"}, "sglang_cuda_install": "archives"}, "p0", {**CUDA, "home": "/x"}, None),
+    ({"sglang_env": {"CUDA_HOME": None}, "sglang_cuda_home": "/opt/cuda"}, "p0", CUDA, None),
+    ({**ON, "sglang_deepep_own": True}, "p0", CUDA, {**DEEPEP, "way": "own", "path": ""}),
 ]
 
 
 @pytest.mark.parametrize(("changes", "host", "cuda", "deepep"), PARTS)
 def test_slice_of_a_host(changes: dict[str, Any], host: str, cuda: Any, deepep: Any) -> None:
     assert slices(changes, host) == (cuda, deepep)
+
+
+def test_who_rings_doorbells_matters_between_hosts_only() -> None:
+    changes = {**ON, "sglang_env": {"NVSHMEM_IBGDA_NIC_HANDLER": "gpu"}, "sglang_gpu.memory_gib": 140}
+    one = gpu_cluster(1, 1, 1).change(changes).plan()["hosts"]["p0"]
+    assert (one["deepep"]["nodes"], one["deepep"]["handlers"]) == (1, [])
 
 
 def test_nothing_of_it_concerns_hosts_without_gpus() -> None:

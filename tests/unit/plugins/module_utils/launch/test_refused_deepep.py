@@ -42,8 +42,27 @@ REFUSALS = {
         "deepep.hca-prefix",
         {"sglang_rdma_devices": ["rdma0", "rdma1", "mlx5_2"]},
         "sglang_env.NVSHMEM_HCA_PREFIX",
-        "is not set, and rdma0, rdma1 of p0 do not begin with mlx5",
+        "is not set, and rdma0, rdma1 of p0 do not contain mlx5",
         "for example rdma",
+    ),
+    "a list of devices that its prefix leaves out": Refusal(
+        "deepep.hca-prefix",
+        {"sglang_rdma_devices": ["rdma0", "rdma1"], "sglang_env": {"NVSHMEM_HCA_LIST": "rdma0:1,rdma1:1"}},
+        "sglang_env.NVSHMEM_HCA_PREFIX",
+        "does not find them, listed or not",
+    ),
+    "a prefix of other devices": Refusal(
+        "deepep.hca-prefix",
+        {"sglang_rdma_devices": ["rdma0", "mlx5_1"], "sglang_env": {"NVSHMEM_HCA_PREFIX": "rdma"}},
+        "sglang_env.NVSHMEM_HCA_PREFIX",
+        "is rdma, and mlx5_1 of p0 do not contain rdma",
+    ),
+    "doorbells of the CPU without libgdrapi": Refusal(
+        "deepep.gdrcopy",
+        {"sglang_env": {"NVSHMEM_IBGDA_NIC_HANDLER": "cpu"}},
+        "sglang_env.NVSHMEM_IBGDA_NIC_HANDLER",
+        "is cpu for prefill-0, which needs libgdrapi",
+        "set sglang_deepep_gdrcopy: true, or cpu_host_memory",
     ),
     "decode in mode normal": Refusal(
         "deepep.decode-normal",
@@ -158,6 +177,9 @@ def worse_than_notes(inventory: Inventory) -> list[str]:
     [
         {},
         {"sglang_rdma_devices": ["rdma0", "rdma1"], "sglang_env.NVSHMEM_HCA_PREFIX": "rdma"},
+        {"sglang_rdma_devices": ["my_mlx5_0", "my_mlx5_1"]},  # a part of the name, not its beginning
+        {"sglang_env": {"NVSHMEM_IBGDA_NIC_HANDLER": "cpu_host_memory"}},
+        {"sglang_env": {"NVSHMEM_IBGDA_NIC_HANDLER": "cpu"}, "sglang_deepep_gdrcopy": True},
         {"sglang_rdma_device_map": {"0": "mlx5_0,mlx5_1"}, "sglang_rdma_devices": []},
         {f"{ARGS}.deepep-mode": "low_latency"},
         {f"{ARGS}.cuda-graph-max-bs": 256, f"{DECODE}.env": {LIMIT: "256"}},

@@ -18,7 +18,19 @@ RADIX, SWITCH, POLICY = "disaggregation-decode-enable-radix-cache", "enable-pd-r
 MOONCAKE = {CACHE: True, STORE: "mooncake"}
 DP = {"sglang_pools.decode.dp_attention": True, "sglang_pools.decode.dp": 16}
 
+ONE_HOST = {
+    "@prefill": ["p0"], "@decode": ["p0"], "@all": ["p0", "r0"],
+    "sglang_pools.prefill": {"nodes_per_instance": 1, "tp": 4, "port": 30000},
+    "sglang_pools.decode": {"nodes_per_instance": 1, "tp": 4, "port": 30001},
+}
 REFUSALS = {
+    "two toolkits of one host": Refusal(
+        "stack.cuda-home",
+        {**ONE_HOST, "sglang_pools.decode.env": {"CUDA_HOME": "/x"}},
+        "sglang_pools.decode.env.CUDA_HOME",
+        "ranks of p0 are told different toolkits (none, /x); one of a host is checked",
+        "set sglang_cuda_home of the host instead",
+    ),
     "KV cache of GPUs over TCP": Refusal(
         "stack.tcp-transfer", {**NEW, "sglang_transfer_backend": "mooncake_tcp"}, "sglang_transfer_backend", "over TCP", "use mooncake"
     ),

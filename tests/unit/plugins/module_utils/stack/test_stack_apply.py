@@ -213,6 +213,31 @@ UNIT = "# railyard.sglang: unit of cluster {cluster}, role engine\n[Service]\nEx
 
 
 @pytest.mark.parametrize(
+    ("links", "active", "found"),
+    [
+        (["{link}"], "active", True),
+        (["/opt/other", "{link}"], "activating", True),
+        (["{link}"], "inactive", False),
+        (["{link}-two"], "active", False),
+        ([], "active", False),
+    ],
+)
+def test_services_that_record_a_link(tmp_path: Path, links: list[str], active: str, found: bool) -> None:
+    link = tmp_path / "sglang" / NAME
+    (tmp_path / "sglang-x.service").write_text(UNIT.format(cluster="lab", program="/x/bin/python"), encoding="utf-8")
+    script = Path(units.recorder_path("sglang-x.service", str(tmp_path)))
+    script.parent.mkdir()
+    script.write_text(units.recorder([], [], [text.format(link=link) for text in links]), encoding="utf-8")
+
+    def systemctl(_command: list[str]) -> tuple[int, str, str]:
+        return 0, f"LoadState=loaded\nActiveState={active}\nSubState=x\nUnitFileState=enabled\nMainPID=1\nNRestarts=0\n", ""
+
+    assert inuse.recorded(link, systemctl, str(tmp_path)) == (["sglang-x.service"] if found else [])
+    script.unlink()
+    assert inuse.recorded(link, systemctl, str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
     ("program", "active", "found"),
     [
         ("{link}/bin/python", "active", True),

@@ -77,7 +77,7 @@ CASES: dict[str, tuple[Described, tuple[str, ...], tuple[str, str, str] | None]]
     "el9-older-toolkit-is-the-default": (
         Described("rhel-9", ("H100",), "580.65.06", "13.0 12.9"),
         (EL9,),
-        (NEW, "stack.nvcc", "Fix: set CUDA_HOME in sglang_env to /usr/local/cuda-13.0, which the engine does not find by itself"),
+        (NEW, "stack.nvcc", "Fix: set sglang_cuda_home to /usr/local/cuda-13.0, which the engine does not find by itself"),
     ),
     "el9-newer-driver": (Described("rhel-9", ("H100",), "590.44.01", BOTH), (CU13, NEW), (CU12, "stack.library", "GLIBCXX_3.4.30")),
     "el9-no-libmlx5": (Described("rhel-9", ("H100",), "580.65.06", "13.0", mlx5=False), (CU13, NEW), None),
