@@ -244,9 +244,13 @@ def sizes(variables: Mapping[str, str]) -> Dict[str, int]:
 
 
 def kept(path: str) -> List[Dict[str, Any]]:
-    """Return every key that is kept at a path, for a report."""
+    """Return every key that is kept at a path, for a report; none where something else is in its place, which its rank's row tells."""
     cache = store.CacheStore(path)
-    found = []
+    found: List[Dict[str, Any]] = []
+    try:
+        cache.current()
+    except CacheError:
+        return found
     for name in cache.versions():
         parts = cache.request(name)
         found.append({"path": path, "key": name, "parts": parts, **asdict(cache.state(name))})

@@ -29,7 +29,9 @@ def _part(contract: Contract, rank: Rank, known: model.Model, rows: Sequence[Map
     block = bool(known.config) and key.block_fp8(known.config)
     if known.config and not block:
         return None
-    line, _none = arguments.split(contract.table, rank.arguments, False)
+    # The program asks its own server by http://HOST:PORT, which is no URL with an IPv6 address.
+    own = {"host": "127.0.0.1"} if ":" in str(rank.arguments.get("host") or "") else {}
+    line, _none = arguments.split(contract.table, {**rank.arguments, **own}, False)
     counted = {name: value for name, value in rank.arguments.items() if not (contract.table.options[name].kind == "flag" and not value)}
     draft = contract.value(rank, "speculative-draft-model-path")
     local = isinstance(draft, str) and draft.startswith("/")

@@ -176,6 +176,7 @@ def test_what_is_wrong_is_said(world: World, change: Any, later: bool, text: str
     assert (row["state"], row["later"]) == ("unknown", later)
     assert text in row["error"]
     assert row["path"]
+    assert look.kept(row["path"]) == []
 
 
 def test_no_gpu(tmp_path: Path) -> None:

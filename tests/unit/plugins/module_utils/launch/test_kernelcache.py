@@ -146,3 +146,9 @@ def test_a_draft_model_by_its_name_counts() -> None:
     assert part("lmsys/one")["drafts"] == []
     assert part("/models/one")["drafts"] == ["/models/one"]
     assert "speculative_draft_model_path" not in part("/models/one")["arguments"]
+
+
+@pytest.mark.parametrize(("bound", "asked"), [("::", "127.0.0.1"), ("0.0.0.0", "0.0.0.0")])
+def test_the_program_can_ask_its_own_server(bound: str, asked: str) -> None:
+    words = caches(gpu_cluster().change({"sglang_bind_address": bound}))["deepgemm"]["argv"]
+    assert words[words.index("--host") + 1] == asked
