@@ -269,7 +269,14 @@ def packed(module: AnsibleModule) -> Result:
         return {"changed": False, "archives": [], "pruned": []}
     user = owner(module)
     for row in module.params["incoming"]:
-        acting.base(os.path.dirname(row["path"]), user)
+        place = os.path.dirname(row["path"])
+        acting.base(place, user)
+        status = os.statvfs(place)
+        # The archive and what it holds. Of kernels that this run compiles the size is not known before.
+        free, wanted = status.f_bavail * status.f_frsize, 2 * int(row.get("bytes", 0))
+        if free < wanted:
+            problem = f"has {free // store.MIB} MiB free, and {wanted // store.MIB} are needed to receive kernels"
+            raise ModelError(place, problem, "free some, or lower deepgemm_keep")
         with acting.acting(user):
             os.makedirs(store.CacheStore(row["path"]).folder, exist_ok=True)
     with acting.acting(user):

@@ -75,3 +75,17 @@ def test_directories_elsewhere_are_asked_for_where_there_are_some(changes: dict[
         ranks = inventory.plan()["instances"][0]["ranks"]
         found = Templar(DataLoader(), {"engine_ranks": ranks}).template(trust_as_template("{{ " + task["when"] + " }}"))
         assert found is wanted
+
+
+@pytest.mark.parametrize(
+    ("tags", "skipped", "follows"),
+    [
+        (["all"], [], True), (["deepgemm"], [], False), (["deepgemm", "engine"], [], True), (["all"], ["engine"], False),
+        (["tagged"], [], True), (["deepgemm", "engine"], ["engine"], False),
+    ],
+)
+def test_site_tells_whether_the_engine_stage_follows(tags: list[str], skipped: list[str], follows: bool) -> None:
+    plays = yaml.safe_load((TEMPLATE.parents[3] / "playbooks/site.yml").read_text(encoding="utf-8"))
+    (role,) = [role for play in plays for role in play.get("roles", []) if role["role"].endswith(".deepgemm")]
+    text = trust_as_template(role["vars"]["deepgemm_engine_follows"])
+    assert Templar(DataLoader(), {"ansible_run_tags": tags, "ansible_skip_tags": skipped}).template(text) is follows

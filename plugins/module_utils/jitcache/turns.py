@@ -117,10 +117,12 @@ def turns(
     if at_start:
         return {**made, "orphans": _orphans(looked, made["compile"])}
     have: Dict[str, Place] = {}
+    sizes: Dict[str, int] = {}
     for rows in instances.values():
         for host, row in rows.items():
             if row["state"] in THERE:
                 have.setdefault(_name(row), (host, row["path"]))
+                sizes.setdefault(_name(row), int(row["bytes"]))
     chosen = _compiling(instances, have, check)
     for name in chosen:
         rows = instances[name]
@@ -142,7 +144,7 @@ def turns(
                 made["settle"][host].append(_target(row))
             elif _lacks(row, check) and _name(row) in have:
                 source, path = have[_name(row)]
-                made["receive"][host].append({**_target(row), "source": source, "source_path": path})
+                made["receive"][host].append({**_target(row), "source": source, "source_path": path, "bytes": sizes.get(_name(row), 0)})
                 wanted = {"path": path, "key": row["key"]}
                 if wanted not in made["send"][source]:
                     made["send"][source].append(wanted)

@@ -138,6 +138,12 @@ def test_who_logs_in_must_be_able_to_read_what_is_fetched(machine: Machine) -> N
     assert "nobody, as whom Ansible logs in, cannot enter it to take kernels to other hosts. Fix: chmod o+x /" in text
 
 
+def test_room_for_what_is_received(machine: Machine) -> None:
+    assert not machine.call("packed", incoming=[machine.row(bytes=1)]).get("failed")
+    found = machine.call("packed", incoming=[machine.row(bytes=1 << 60)])
+    assert "are needed to receive kernels. Fix: free some" in found["msg"]
+
+
 def test_what_can_fail_fails_before_anything_is_stopped(machine: Machine) -> None:
     content, path = b"{}", "/etc/sglang/prefill-0/a.json"
     files = [{"path": path, "content": "{}", "encoding": "text", "sha256": hashlib.sha256(content).hexdigest()}]
