@@ -75,9 +75,11 @@ class ActionModule(ActionBase):
         jobs = [{"instance": row["instance"], "partial": row["partial"]} for row in given.get("jobs", [])]
         host = str(task_vars.get("inventory_hostname", ""))
         board = Board(str(given.get("board") or ""), str((task_vars.get("sglang_host") or {}).get("cluster", "")))
-        began, seconds, shown = time.monotonic(), int(given.get("seconds", 3900)), set()
+        # Of a former round, on the clock of the controller.
+        began, entered = int(given.get("began") or 0) or int(time.time()), time.monotonic()
+        seconds, most, shown = int(given.get("seconds", 3900)), int(given.get("most") or 0), set()
         while True:
-            result = self._look(jobs, task_vars)
+            result = {**self._look(jobs, task_vars), "began": began}
             if result.get("failed") or not given.get("wait", True):
                 return result
             rows = result["jobs"]
@@ -85,7 +87,7 @@ class ActionModule(ActionBase):
             running = [row for row in rows if row["state"] == RUNNING]
             why = {row["instance"]: f"{culprit} has failed, and its ranks compile together" for row in running
                    if (culprit := board.culprit(row["instance"]))}
-            if time.monotonic() - began > seconds:
+            if time.time() - began > seconds:
                 why |= {row["instance"]: f"it is still at work after {seconds} s (deepgemm_seconds)" for row in running}
             if why:
                 rows = result["jobs"] = self._give_up(jobs, rows, why, task_vars)
@@ -94,6 +96,6 @@ class ActionModule(ActionBase):
                 if line(host, row) not in shown:
                     shown.add(line(host, row))
                     display.display(line(host, row))
-            if all(row["state"] != RUNNING for row in rows):
+            if all(row["state"] != RUNNING for row in rows) or (most and time.monotonic() - entered >= most):
                 return result
             time.sleep(max(1, int(given.get("poll", 15))))

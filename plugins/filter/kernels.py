@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.railyard.sglang.plugins.module_utils.jitcache.paths import moved
 from ansible_collections.railyard.sglang.plugins.module_utils.jitcache.turns import failures, gate, turns
 
 
@@ -16,4 +17,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return name to function."""
-        return {"kernel_turns": turns, "kernel_gate": gate, "kernel_failures": failures}
+        return {"kernel_turns": turns, "kernel_gate": gate, "kernel_failures": failures, "kernel_paths": moved}

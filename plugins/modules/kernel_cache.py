@@ -13,6 +13,7 @@ description:
   - A set of kernels belongs to a key - the stack's tree, GPU architecture, nvcc, shape of the model, arguments. Each key has a directory of
     its own, with a record that holds the key and the SHA-256 of every file; the path that an engine uses is a link to one that is whole,
     switched by a rename.
+  - The link is not switched under an engine that runs. Its new kernels wait until the stage that restarts it puts them in use.
   - With O(state=looked) nothing is changed. The key of each rank is computed and compared with what is there.
   - Files are made as O(user), never as root.
 extends_documentation_fragment:
@@ -24,10 +25,11 @@ options:
   state:
     description:
       - V(looked) says what is there, V(recorded) records what was compiled and puts it in use, V(current) puts what is whole in use,
-        V(packed) makes archives, V(received) takes kernels from archives, V(cleaned) removes archives, V(absent) removes every set of
-        kernels and the files of compilations.
+        V(packed) makes archives, V(readable) asks whether this user can read them, V(received) takes kernels from archives, V(cleaned)
+        removes archives, V(places) makes the directories of all caches that the units do not make by themselves, V(absent) removes every
+        set of kernels and the files of compilations.
     type: str
-    choices: [looked, recorded, current, packed, received, cleaned, absent]
+    choices: [looked, recorded, current, packed, readable, received, cleaned, places, absent]
     required: true
   ranks:
     description: Ranks of the host, from its slice of the plan.
@@ -48,8 +50,14 @@ options:
     type: list
     elements: str
     default: ['9.0', '10.0', '10.3']
+  cluster:
+    description: Name of the cluster, by which units are known that the plan has no more.
+    type: str
+    default: ''
   trees:
-    description: Targets of the links to stacks that are known already, by link. Makes check mode exact when a stack would change.
+    description:
+      - Targets of the links to stacks and to DeepEP that are known already, by link. A tree that is not whole counts in check mode only,
+        which is exact by them when a stack would change.
     type: dict
     default: {}
   incoming:
@@ -110,6 +118,21 @@ bytes:
   description: What each cache takes on its disk, by instance and variable.
   returned: with O(kept)
   type: dict
+others:
+  description: C(unit) and C(rank) of each engine of O(cluster) that runs and is none of O(ranks).
+  returned: with O(state=looked)
+  type: list
+  elements: dict
+compiling:
+  description: Instances whose kernels are being compiled on the host.
+  returned: with O(state=looked)
+  type: list
+  elements: str
+stopped:
+  description: Units that a run has stopped and not started again.
+  returned: with O(state=looked)
+  type: list
+  elements: str
 archives:
   description: C(path), C(size) and C(sha256) of each archive, and C(files), the SHA-256 of every file in it.
   returned: with O(state=packed)
@@ -129,18 +152,20 @@ from typing import Any, Dict, List, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
-from ansible_collections.railyard.sglang.plugins.module_utils.jitcache import acting, compiling, look, store
-from ansible_collections.railyard.sglang.plugins.module_utils.jitcache.place import MOUNTINFO
+from ansible_collections.railyard.sglang.plugins.module_utils.jitcache import acting, compiling, holders, look, store
+from ansible_collections.railyard.sglang.plugins.module_utils.jitcache.place import MOUNTINFO, mounted
 from ansible_collections.railyard.sglang.plugins.module_utils.model.errors import ModelError
 from ansible_collections.railyard.sglang.plugins.module_utils.model.mounts import parse
 from ansible_collections.railyard.sglang.plugins.module_utils.services import units
 
+STATES = ["looked", "recorded", "current", "packed", "readable", "received", "cleaned", "places", "absent"]
 SPEC: Dict[str, Any] = {
-    "state": {"type": "str", "choices": ["looked", "recorded", "current", "packed", "received", "cleaned", "absent"], "required": True},
+    "state": {"type": "str", "choices": STATES, "required": True},
     "ranks": {"type": "list", "elements": "dict", "default": []},
     "caches": {"type": "list", "elements": "dict", "default": []},
     "model": {"type": "path", "default": ""},
     "architectures": {"type": "list", "elements": "str", "default": ["9.0", "10.0", "10.3"]},
+    "cluster": {"type": "str", "default": ""},
     "trees": {"type": "dict", "default": {}},
     "incoming": {"type": "list", "elements": "dict", "default": []},
     "user": {"type": "str", "default": "sglang"},
@@ -150,30 +175,43 @@ SPEC: Dict[str, Any] = {
     "root": {"type": "path", "default": "/"},
     "keep": {"type": "int", "default": 2},
 }
-ACTIVE = ("active", "activating", "reloading", "deactivating")
 Result = Dict[str, Any]
 User = Optional[pwd.struct_passwd]
+
+
+def held(module: AnsibleModule) -> Result:
+    """Return what holds GPUs besides the engines of the plan, and what waits to be started again."""
+    given, root = module.params, module.params["root"].rstrip("/")
+    instances = [rank["instance"] for rank in given["ranks"] if look.planned(rank)]
+    planned = [rank["unit"] for rank in given["ranks"]]
+    return {
+        "others": holders.others(module.run_command, given["cluster"], planned, root + units.DIRECTORY),
+        "compiling": holders.compilations(module.run_command, given["cluster"], instances, root),
+        "stopped": holders.noted(root),
+    }
 
 
 def looked(module: AnsibleModule) -> Result:
     """Return what is there."""
     given = module.params
+    mounted(path for rank in given["ranks"] for path in look.variables(rank).values())
     with open(MOUNTINFO, encoding="utf-8") as stream:
         mounts = parse(stream.read())
     host = look.Host(
         Root(given["root"]), mounts, module.run_command, given["model"], given["architectures"], given["trees"],
+        module.check_mode,
     )
     rows = look.rows(given["ranks"], host, given["verify"])
     for row in rows:
-        row["active"] = bool(row["path"]) and units.show(module.run_command, row["unit"]).active in ACTIVE
+        row["active"] = bool(row["path"]) and units.show(module.run_command, row["unit"]).active in holders.ACTIVE
     for line in sorted({line for row in rows for line in row["warnings"]}):
         module.warn(line)
-    found: Result = {"changed": False, "caches": rows, "pruned": []}
+    found: Result = {"changed": False, "caches": rows, "pruned": [], **held(module)}
     if given["kept"]:
         found["kept"] = [row for path in sorted({row["path"] for row in rows if row["path"]}) for row in look.kept(path)]
         named = {
             f"{rank['instance']} {name}": path
-            for rank in given["ranks"] for name, path in (rank["caches"] or {}).get("variables", {}).items()
+            for rank in given["ranks"] for name, path in look.variables(rank).items()
         }
         found["bytes"] = look.sizes(named)
     return found
@@ -182,6 +220,11 @@ def looked(module: AnsibleModule) -> Result:
 def owner(module: AnsibleModule) -> User:
     """Return the user whom the kernels belong to."""
     return acting.made(module.params["user"], module.params["home"], module.run_command)
+
+
+def runs(module: AnsibleModule, names: List[str]) -> bool:
+    """Whether one of these units is at work."""
+    return any(units.show(module.run_command, name).active in holders.ACTIVE for name in names)
 
 
 def used(module: AnsibleModule) -> Result:
@@ -198,16 +241,20 @@ def used(module: AnsibleModule) -> Result:
         with acting.acting(user):
             cache = store.CacheStore(row["path"])
             before = cache.current()
+            switch = not runs(module, row.get("units", []))
+            if given["state"] == "current" and not switch:
+                continue
             with cache.lock():
                 if given["state"] == "received":
                     archive = row["archive"]
-                    cache.unpack(row["key"], row["parts"], cache.archive(row["key"]), archive["sha256"], archive["files"])
+                    place = cache.archive(row["key"])
+                    cache.unpack(row["key"], row["parts"], place, archive["sha256"], archive["files"], switch=switch)
                 elif given["state"] == "recorded":
-                    cache.finish(row["key"], row["parts"])
+                    cache.finish(row["key"], row["parts"], switch)
                 else:
                     cache.settled(row["key"])
                 pruned += cache.prune(given["keep"], row["key"])
-            changes.append({**row, "before": before})
+            changes.append({**row, "before": before} if switch else {**row, "before": before, "key": before})
     lines = {
         "before": "".join(f"{row['path']} -> {row.get('before', '')}\n" for row in changes),
         "after": "".join(f"{row['path']} -> {row['key']}\n" for row in changes),
@@ -222,7 +269,14 @@ def packed(module: AnsibleModule) -> Result:
         return {"changed": False, "archives": [], "pruned": []}
     user = owner(module)
     for row in module.params["incoming"]:
-        acting.base(os.path.dirname(row["path"]), user)
+        place = os.path.dirname(row["path"])
+        acting.base(place, user)
+        status = os.statvfs(place)
+        # The archive and what it holds. Of kernels that this run compiles the size is not known before.
+        free, wanted = status.f_bavail * status.f_frsize, 2 * int(row.get("bytes", 0))
+        if free < wanted:
+            problem = f"has {free // store.MIB} MiB free, and {wanted // store.MIB} are needed to receive kernels"
+            raise ModelError(place, problem, "free some, or lower deepgemm_keep")
         with acting.acting(user):
             os.makedirs(store.CacheStore(row["path"]).folder, exist_ok=True)
     with acting.acting(user):
@@ -231,6 +285,34 @@ def packed(module: AnsibleModule) -> Result:
             with cache.lock():
                 archives.append({**row, "archive": {**cache.pack(row["key"]), "files": cache.sums(row["key"])}})
     return {"changed": False, "archives": archives, "pruned": []}
+
+
+def readable(module: AnsibleModule) -> Result:
+    """Refuse archives that this user, who need not be root, cannot read: what fetches them would only say that they are not there."""
+    for row in module.params["caches"]:
+        path = store.CacheStore(row["path"]).archive(row["key"])
+        if not os.access(path, os.R_OK):
+            name = pwd.getpwuid(os.geteuid()).pw_name
+            blocked = next((place for place in above(path) if not os.access(place, os.X_OK)), path)
+            fix = f"chmod o+x {blocked}, or name a directory that everybody may enter by SGLANG_DG_CACHE_DIR in sglang_env"
+            raise ModelError(blocked, f"{name}, as whom Ansible logs in, cannot enter it to take kernels to other hosts", fix)
+    return {"changed": False, "pruned": []}
+
+
+def above(path: str) -> List[str]:
+    """Return the directories above a path, the outermost first."""
+    folder = os.path.dirname(path)
+    return [folder] if folder == os.path.dirname(folder) else [*above(folder), folder]
+
+
+def places(module: AnsibleModule) -> Result:
+    """Make the directories of caches that an operator has placed elsewhere: a unit can write to those that exist only."""
+    wanted = sorted({path for rank in module.params["ranks"] for path in look.outside(rank)})
+    gone = [path for path in wanted if not os.path.lexists(path)]
+    user = None if module.check_mode else owner(module)
+    for path in [] if module.check_mode else gone:
+        acting.base(path, user)
+    return {"changed": bool(gone), "pruned": [], "diff": {"before": "", "after": "".join(f"{path}/\n" for path in gone)}}
 
 
 def cleaned(module: AnsibleModule) -> Result:
@@ -246,18 +328,22 @@ def cleaned(module: AnsibleModule) -> Result:
 def absent(module: AnsibleModule) -> Result:
     """Remove every set of kernels, and the files of compilations."""
     user = acting.user(module.params["user"])
+    root = module.params["root"].rstrip("/")
+    ranks = [rank for rank in module.params["ranks"] if look.path_of(rank)]
+    # Of all ranks before anything goes: several share a path.
+    busy = held(module)
+    names = [rank["unit"] for rank in ranks] + [row["unit"] for row in busy["others"] if ranks]
+    names = [name for name in names if runs(module, [name])] + [compiling.Job(name).unit for name in busy["compiling"]]
+    if names:
+        fix = f"take it out of service, or systemctl stop {' '.join(names)}, and run again"
+        raise ModelError(", ".join(sorted({look.path_of(rank) for rank in ranks})), f"{', '.join(names)} runs and may use it", fix)
     gone: List[str] = []
-    for rank in module.params["ranks"]:
-        path, job = look.path_of(rank), compiling.Job(rank["instance"], module.params["root"].rstrip("/"))
-        if not path:
-            continue
-        if units.show(module.run_command, rank["unit"]).active in ACTIVE:
-            fix = f"take the instance out of service, or systemctl stop {rank['unit']}, and run again"
-            raise ModelError(path, f"{rank['unit']} runs with it", fix)
+    for path in sorted({look.path_of(rank) for rank in ranks}):
         with acting.acting(user):
             gone += store.CacheStore(path).remove(module.check_mode)
-        kept = [name for name in (job.unit_file, job.environment_file, job.result_file, job.log) if os.path.exists(name)]
-        gone += kept if module.check_mode else compiling.forget(job, module.run_command)
+    for rank in ranks:
+        job = compiling.Job(rank["instance"], root)
+        gone += compiling.left(job) if module.check_mode else compiling.forget(job, module.run_command)
     return {"changed": bool(gone), "pruned": sorted(set(gone)), "diff": {"before": "".join(f"{path}\n" for path in gone), "after": ""}}
 
 
@@ -265,7 +351,10 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     os.umask(0o022)
-    acts = {"looked": looked, "recorded": used, "current": used, "received": used, "packed": packed, "cleaned": cleaned, "absent": absent}
+    acts = {
+        "looked": looked, "recorded": used, "current": used, "received": used, "packed": packed, "readable": readable, "cleaned": cleaned,
+        "places": places, "absent": absent,
+    }
     try:
         result = acts[module.params["state"]](module)
     except (ModelError, units.UnitError) as error:

@@ -13,12 +13,19 @@ description:
   - Starts one unit of systemd for each of O(jobs), and does not wait for it, see M(railyard.sglang.kernel_progress). It goes on when the
     controller is lost. One that is still at work from an earlier run is ended first; kernels that it has made are gone on with.
   - Kernels are made in a directory that no engine uses.
+  - With O(state=prepared) everything is done that may fail without a GPU - room, owners, directories, files - and nothing is started,
+    so that no engine is stopped for what cannot be.
 extends_documentation_fragment:
   - railyard.sglang.attributes
 attributes:
   diff_mode:
     support: none
 options:
+  state:
+    description: V(prepared) before engines are stopped, V(started) after it.
+    type: str
+    choices: [prepared, started]
+    default: started
   jobs:
     description: Compilations.
     type: list
@@ -49,6 +56,20 @@ options:
         description: Text of its environment file.
         type: str
         required: true
+      directory:
+        description: Directory that the engine has O(jobs[].files) in.
+        type: path
+        default: ''
+      files:
+        description: The operator's files that arguments name - C(path), C(content), C(encoding), C(sha256), as the plan has them.
+        type: list
+        elements: dict
+        default: []
+      places:
+        description: Directories of other caches, which are made where they are missing.
+        type: list
+        elements: path
+        default: []
   user:
     description: User that runs the engines. Created when it is not there.
     type: str
@@ -74,6 +95,11 @@ author:
 """
 
 EXAMPLES = r"""
+- name: Prepare it
+  railyard.sglang.kernel_compile:
+    state: prepared
+    jobs: "{{ jobs }}"
+
 - name: Start it
   railyard.sglang.kernel_compile:
     jobs: "{{ jobs }}"
@@ -81,7 +107,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 jobs:
-  description: C(instance), C(unit), C(log), and the number of C(kernels) that each begins with.
+  description: C(instance), C(unit), C(log), and with O(state=prepared) the number of C(kernels) that each begins with.
   returned: always
   type: list
   elements: dict
@@ -104,8 +130,12 @@ JOB: Dict[str, Any] = {
     "parts": {"type": "dict", "required": True},
     "unit": {"type": "str", "required": True},
     "environment": {"type": "str", "required": True},
+    "directory": {"type": "path", "default": ""},
+    "files": {"type": "list", "elements": "dict", "default": []},
+    "places": {"type": "list", "elements": "path", "default": []},
 }
 SPEC: Dict[str, Any] = {
+    "state": {"type": "str", "choices": ["prepared", "started"], "default": "started"},
     "jobs": {"type": "list", "elements": "dict", "required": True, "options": JOB},
     "user": {"type": "str", "default": "sglang"},
     "home": {"type": "path", "default": "/var/lib/sglang"},
@@ -115,11 +145,11 @@ SPEC: Dict[str, Any] = {
 }
 
 
-def start(module: AnsibleModule) -> List[Dict[str, Any]]:
-    """Start everything. Raises ModelError or UnitError."""
+def prepare(module: AnsibleModule) -> List[Dict[str, Any]]:
+    """Do everything that needs no GPU. Raises ModelError or UnitError."""
     given = module.params
     user = acting.made(given["user"], given["home"], module.run_command)
-    started: List[Dict[str, Any]] = []
+    prepared: List[Dict[str, Any]] = []
     for row in given["jobs"]:
         job = compiling.Job(row["instance"], given["root"].rstrip("/"))
         compiling.stop(job, module.run_command)
@@ -134,24 +164,37 @@ def start(module: AnsibleModule) -> List[Dict[str, Any]]:
             cache = store.CacheStore(row["path"])
             with cache.lock():
                 kernels = cache.prepare(row["key"], row["parts"], given["fresh"])
+        for path in row["places"]:
+            acting.base(path, user)
+        compiling.provide(job, row["directory"], row["files"])
+        prepared.append({"instance": row["instance"], "unit": job.unit, "log": job.log, "kernels": kernels})
+    return prepared
+
+
+def start(module: AnsibleModule) -> List[Dict[str, Any]]:
+    """Start everything that was prepared. Raises ModelError or UnitError."""
+    found = []
+    for row in module.params["jobs"]:
+        job = compiling.Job(row["instance"], module.params["root"].rstrip("/"))
         compiling.begin(job, module.run_command, row["unit"], row["environment"])
-        started.append({"instance": row["instance"], "unit": job.unit, "log": job.log, "kernels": kernels})
-    return started
+        found.append({"instance": row["instance"], "unit": job.unit, "log": job.log, "kernels": 0})
+    return found
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     os.umask(0o022)
+    starts = module.params["state"] == "started"
     if module.check_mode:
-        module.exit_json(changed=bool(module.params["jobs"]), jobs=[])
+        module.exit_json(changed=starts and bool(module.params["jobs"]), jobs=[])
     try:
-        jobs = start(module)
+        jobs = start(module) if starts else prepare(module)
     except (ModelError, units.UnitError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'kernel cache'}: {error.strerror or error}. Fix: see the message, then run again")
-    module.exit_json(changed=bool(jobs), jobs=jobs)
+    module.exit_json(changed=starts and bool(jobs), jobs=jobs)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,14 @@ options:
     description: Seconds after which waiting ends. Read by the action plugin.
     type: int
     default: 3900
+  most:
+    description: Seconds after which this look ends although something is still at work, 0 for none. Read by the action plugin.
+    type: int
+    default: 0
+  began:
+    description: RV(began) of a former look at the same compilations. Read by the action plugin.
+    type: int
+    default: 0
   poll:
     description: Seconds between two looks. Read by the action plugin.
     type: int
@@ -64,6 +72,10 @@ jobs:
   returned: always
   type: list
   elements: dict
+began:
+  description: When waiting began, in seconds since 1970 on the controller.
+  returned: with O(wait)
+  type: int
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -82,6 +94,8 @@ def main() -> None:
             "wait": {"type": "bool", "default": True},
             "board": {"type": "path", "default": ""},
             "seconds": {"type": "int", "default": 3900},
+            "most": {"type": "int", "default": 0},
+            "began": {"type": "int", "default": 0},
             "poll": {"type": "int", "default": 15},
         },
         supports_check_mode=True,

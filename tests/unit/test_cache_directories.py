@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
@@ -45,3 +46,46 @@ def test_every_cache_can_be_written_under_the_hardening(changes: dict[str, Any],
 def test_a_unit_on_cpus_is_what_it_was() -> None:
     rank = cluster().plan()["instances"][0]["ranks"][0]
     assert lines(rank) == lines({name: value for name, value in rank.items() if name != "caches"}) == []
+
+
+def engine_task(name: str) -> Any:
+    tasks = yaml.safe_load((TEMPLATE.parents[1] / "tasks/main.yml").read_text(encoding="utf-8"))
+    names = [row["name"] for row in tasks]
+    assert names.index("Stop their other ranks") < names.index(name) < names.index("Start the ranks")
+    return tasks[names.index(name)]
+
+
+def test_kernels_that_waited_are_put_in_use_between_stop_and_start() -> None:
+    task = engine_task("Put in use the kernels that waited for the stop")
+    waiting = [{"unit": f"sglang-{name}.service", "key": name} for name in ("prefill-0", "prefill-1", "decode-0")]
+    variables = {
+        "deepgemm_waiting": waiting, "__engine_restart": ["sglang-prefill-0.service"], "__engine_start": ["sglang-decode-0.service"],
+    }
+    text = trust_as_template(task["vars"]["__engine_kernels"])
+    assert [row["key"] for row in Templar(DataLoader(), variables).template(text)] == ["prefill-0", "decode-0"]
+    assert Templar(DataLoader(), {**variables, "deepgemm_waiting": []}).template(text) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"), [({}, False), ({"sglang_env": {"TRITON_CACHE_DIR": "/lssd/t"}}, True), ({"sglang_env": {"X": "/lssd"}}, False)],
+)
+def test_directories_elsewhere_are_asked_for_where_there_are_some(changes: dict[str, Any], asked: bool) -> None:
+    task = engine_task("Make the directories of caches that are placed elsewhere")
+    for inventory, wanted in ((gpu_cluster().change(changes), asked), (cluster(), False)):
+        ranks = inventory.plan()["instances"][0]["ranks"]
+        found = Templar(DataLoader(), {"engine_ranks": ranks}).template(trust_as_template("{{ " + task["when"] + " }}"))
+        assert found is wanted
+
+
+@pytest.mark.parametrize(
+    ("tags", "skipped", "follows"),
+    [
+        (["all"], [], True), (["deepgemm"], [], False), (["deepgemm", "engine"], [], True), (["all"], ["engine"], False),
+        (["tagged"], [], True), (["deepgemm", "engine"], ["engine"], False),
+    ],
+)
+def test_site_tells_whether_the_engine_stage_follows(tags: list[str], skipped: list[str], follows: bool) -> None:
+    plays = yaml.safe_load((TEMPLATE.parents[3] / "playbooks/site.yml").read_text(encoding="utf-8"))
+    (role,) = [role for play in plays for role in play.get("roles", []) if role["role"].endswith(".deepgemm")]
+    text = trust_as_template(role["vars"]["deepgemm_engine_follows"])
+    assert Templar(DataLoader(), {"ansible_run_tags": tags, "ansible_skip_tags": skipped}).template(text) is follows

@@ -52,6 +52,12 @@ elif words[0] == "start":
     instance = re.search(r"deepgemm-(.*)\.service", unit).group(1)
     place = re.search(r'SGLANG_DG_CACHE_DIR="(.*)"', open(root + "/run/railyard-deepgemm/" + instance + ".environment").read()).group(1)
     assert "ReadWritePaths=" + place in text and "sglang.compile_deep_gemm" in text
+    # The tree of the key compiles, not what the link still points to, and reads files that are there.
+    python = re.search(r"^ExecStart=(\S+)", text, re.MULTILINE).group(1)
+    assert "/store/sglang-0.5.8-cu12-0f3a5c1d2e4b/" in python and os.access(python, os.X_OK), python
+    assert "/etc/sglang" not in text
+    named = re.search(r"--deepep-config (\S+)", text).group(1)
+    assert open(root + named).read().startswith("{"), named
     open(state, "w").write("active")
     open(state + ".runs", "w")
     subprocess.Popen([sys.executable, root + "/compile.py", place, instance, state], start_new_session=True,
@@ -99,9 +105,16 @@ class Cluster:
     def __init__(self, place: Path) -> None:
         self.place = place
         inventory = gpu_cluster(4, 2)
-        (place / "opt/store/sglang-0.5.8-cu12-0f3a5c1d2e4b").mkdir(parents=True)
-        (place / "opt/sglang-0.5.8-cu12").symlink_to("store/sglang-0.5.8-cu12-0f3a5c1d2e4b")
-        inventory = inventory.change({"sglang_root": str(place / "opt")})
+        for name in ("0f3a5c1d2e4b", "000000000000"):
+            tree = place / f"opt/store/sglang-0.5.8-cu12-{name}"
+            (tree / "bin").mkdir(parents=True)
+            (tree / "bin/python").symlink_to(sys.executable)
+            (tree / ".stack.json").write_text('{"format": 1}')
+        # Held by an engine that runs: the stage stack has left it.
+        (place / "opt/sglang-0.5.8-cu12").symlink_to("store/sglang-0.5.8-cu12-000000000000")
+        trees = {str(place / "opt/sglang-0.5.8-cu12"): str(place / "opt/store/sglang-0.5.8-cu12-0f3a5c1d2e4b")}
+        inventory = inventory.change({"sglang_root": str(place / "opt"), "sglang_files": {"deepep_config.json": {"content": {"n": 1}}}})
+        inventory = inventory.change({"sglang_args.deepep-config": {"file": "deepep_config.json"}})
         for host in HOSTS:
             self._host(inventory.hostvars[host], host)
         groups = {
@@ -109,7 +122,7 @@ class Cluster:
         }
         (place / "hosts.yml").write_text(json.dumps({"all": {"children": groups}}), encoding="utf-8")
         options = {"root": "{{ own_root }}"}
-        modules = {f"railyard.sglang.{name}": options for name in ("kernel_cache", "kernel_compile", "kernel_progress")}
+        modules = {f"railyard.sglang.{name}": options for name in ("kernel_cache", "kernel_compile", "kernel_progress", "kernel_units")}
         play = {
             "hosts": "prefill:decode", "gather_facts": False, "any_errors_fatal": True,
             "environment": {"PATH": "{{ own_root }}/bin:" + os.environ["PATH"]}, "module_defaults": modules,
@@ -117,6 +130,7 @@ class Cluster:
         planned = [
             {"railyard.sglang.plan": {"converge": False}, "run_once": True, "register": "planned"},
             {"ansible.builtin.set_fact": {"sglang_host": "{{ planned.plan.hosts[inventory_hostname] }}"}},
+            {"ansible.builtin.set_fact": {"sglang_stack_trees": trees, "cacheable": True}},
         ]
         role = {"ansible.builtin.import_role": {"name": "railyard.sglang.deepgemm"}}
         gate = {"ansible.builtin.import_role": {"name": "railyard.sglang.deepgemm", "tasks_from": "gate"}}
@@ -141,7 +155,7 @@ class Cluster:
             "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "own_root": str(root),
             "sglang_host_env": {"SGLANG_DG_CACHE_DIR": str(root / "kernels/deep_gemm"), "CUDA_HOME": str(root / "cuda")},
             "deepgemm_user": pwd.getpwuid(os.getuid()).pw_name, "deepgemm_model": str(root / "model"), "deepgemm_poll_seconds": 1,
-            "deepgemm_reserve_mib": 1, "deepgemm_seconds": 300,
+            "deepgemm_reserve_mib": 1, "deepgemm_seconds": "300",
         }
 
     def play(self, name: str = "deepgemm.yml", *words: str) -> subprocess.CompletedProcess[str]:
@@ -274,7 +288,10 @@ def test_the_report(compiled: tuple[Cluster, list[subprocess.CompletedProcess[st
     play[1]["module_defaults"] = {"railyard.sglang.kernel_cache": {"root": "{{ own_root }}"}}
     play[1]["environment"] = {"PATH": "{{ own_root | default('') }}/bin:" + os.environ["PATH"]}
     play[1]["hosts"] = "prefill:decode"
-    play[1]["tasks"][1]["railyard.sglang.kernel_cache"]["model"] = "{{ own_root }}/model"
+    # What the stage engine does when it starts the ranks.
+    link = cluster.place / "opt/sglang-0.5.8-cu12"
+    link.unlink()
+    link.symlink_to("store/sglang-0.5.8-cu12-0f3a5c1d2e4b")
     (cluster.place / "caches.yml").write_text(yaml.safe_dump(play), encoding="utf-8")
     options = {"caches_directory": str(tmp_path), "sglang_become": False, "caches_verify": True, "caches_fail": True}
     done = cluster.play("caches.yml", "-e", json.dumps(options))
@@ -287,18 +304,18 @@ def test_the_report(compiled: tuple[Cluster, list[subprocess.CompletedProcess[st
     assert re.search(r"^p0 +prefill-0 SGLANG_DG_CACHE_DIR +\d", text, re.MULTILINE), text
 
 
-@pytest.mark.full
 def test_a_rank_that_fails_ends_the_others_and_nothing_is_put_in_use(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
     cluster.mode("p0", "hang")
     cluster.mode("p1", "fail")
     for host in ("p0", "p1"):
         cluster.state(host, "sglang-prefill-0.service", "active")
-    refused = cluster.play()
+    # The word false is no consent.
+    refused = cluster.play("deepgemm.yml", "-e", "sglang_allow_restart=false")
     assert refused.returncode == 2
     assert "prefill-0 runs on p0, p1, and its GPUs are needed" in refused.stdout
     assert not any(cluster.started(host) for host in HOSTS)
-    done = cluster.play("deepgemm.yml", "-e", "sglang_allow_restart=true", "--tags", "all", "--skip-tags", "engine")
+    done = cluster.play("deepgemm.yml", "-e", "sglang_allow_restart=true", "-f", "1")
     assert done.returncode == 2, done.stdout
     assert "p1: prefill-0: it ended with exit-code exited 1" in done.stdout
     assert "RuntimeError: CUDA out of memory" in done.stdout
@@ -307,6 +324,24 @@ def test_a_rank_that_fails_ends_the_others_and_nothing_is_put_in_use(tmp_path: P
     assert {host for host in HOSTS if cluster.kernels(host)} == {"d0", "d1"}
     # What was stopped for it runs again.
     assert [cluster.state(host, "sglang-prefill-0.service") for host in ("p0", "p1")] == ["active", "active"]
+    # A wrong template fails before anything is stopped; what a killed run has stopped is started, whatever there is to do.
+    calls = {host: (cluster.place / host / "calls").read_text() for host in HOSTS}
+    (cluster.place / "own.j2").write_text("{{ nothing_of_this_name }}")
+    done = cluster.play("deepgemm.yml", "-e", f"sglang_allow_restart=true deepgemm_unit_template={cluster.place}/own.j2")
+    assert done.returncode == 2, done.stdout
+    assert "nothing_of_this_name" in done.stdout
+    assert "stop sglang-prefill-0" not in "".join((cluster.place / host / "calls").read_text()[len(text):] for host, text in calls.items())
+    for host in ("p0", "p1"):
+        (cluster.place / host / "run/railyard-deepgemm/stopped").write_text("sglang-prefill-0.service\n")
+        cluster.state(host, "sglang-prefill-0.service", "inactive")
+    cluster.state("p2", "sglang-deepgemm-prefill-1.service", "active")
+    gate = cluster.play("gate.yml")
+    assert "p2: prefill-1: its kernels are being compiled by sglang-deepgemm-prefill-1.service" in gate.stdout
+    done = cluster.play("deepgemm.yml", "-e", "deepgemm_compile_at_start=true")
+    assert (done.returncode, changed(done)) == (0, {**dict.fromkeys(HOSTS, 0), "p0": 1, "p1": 1, "p2": 1}), done.stdout
+    assert [cluster.state(host, "sglang-prefill-0.service") for host in ("p0", "p1")] == ["active", "active"]
+    assert cluster.state("p2", "sglang-deepgemm-prefill-1.service") == "inactive"
+    assert not (cluster.place / "p0/run/railyard-deepgemm/stopped").exists()
 
 
 @pytest.mark.full

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -48,6 +51,11 @@ class Job:
         return f"{self.root}/run/railyard-deepgemm/{self.instance}.environment"
 
     @property
+    def files(self) -> str:
+        """Directory of the operator's files that its arguments name: the engine's own are those of its last start."""
+        return f"{self.root}/run/railyard-deepgemm/{self.instance}.files"
+
+    @property
     def result_file(self) -> str:
         """What systemd says of its end, written by the unit itself."""
         return f"{self.root}/run/railyard-deepgemm/{self.instance}.result"
@@ -58,7 +66,8 @@ class Job:
         return f"{self.root}/var/log/sglang-deepgemm-{self.instance}.log"
 
 
-def _write(path: str, text: str, mode: int) -> None:
+def write(path: str, text: str, mode: int) -> None:
+    """Write a file whole or not at all."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     temporary = path + ".new"
     with open(temporary, "w", encoding="utf-8") as stream:
@@ -67,16 +76,36 @@ def _write(path: str, text: str, mode: int) -> None:
     os.replace(temporary, path)
 
 
-def _active(job: Job, run: Runner) -> bool:
+def active(job: Job, run: Runner) -> bool:
+    """Whether a compilation is at work."""
     return units.show(run, job.unit).active in ("active", "activating", "reloading", "deactivating")
 
 
 def stop(job: Job, run: Runner) -> bool:
     """End what an earlier run has started; return whether there was something. Its kernels stay."""
-    if not _active(job, run):
+    if not active(job, run):
         return False
     units.systemctl(run, "stop", job.unit)
     return True
+
+
+def provide(job: Job, directory: str, rows: List[Dict[str, str]]) -> None:
+    """Write the files that the arguments of a compilation name into its own directory, and nothing else.
+
+    :param directory: where the engine has them.
+    :param rows: C(path), C(content), C(encoding) and C(sha256) of each, as the plan has them.
+    :raises CacheError: a content is not what the plan has seen.
+    """
+    if os.path.isdir(job.files):
+        shutil.rmtree(job.files)
+    for row in rows:
+        content = base64.b64decode(row["content"]) if row["encoding"] == "base64" else row["content"].encode()
+        if hashlib.sha256(content).hexdigest() != row["sha256"]:
+            raise CacheError(row["path"], "has not the bytes that the plan has seen", "run again")
+        target = os.path.join(job.files, os.path.relpath(row["path"], directory))
+        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        with open(target, "wb") as stream:
+            stream.write(content)
 
 
 def begin(job: Job, run: Runner, unit: str, environment: str) -> None:
@@ -85,8 +114,8 @@ def begin(job: Job, run: Runner, unit: str, environment: str) -> None:
     for path in (job.result_file, job.log):
         if os.path.exists(path):
             os.remove(path)
-    _write(job.environment_file, environment, 0o640)
-    _write(job.unit_file, unit, 0o644)
+    write(job.environment_file, environment, 0o640)
+    write(job.unit_file, unit, 0o644)
     units.systemctl(run, "daemon-reload")
     run(["systemctl", "reset-failed", job.unit])
     units.systemctl(run, "start", job.unit)
@@ -112,15 +141,15 @@ def _result(job: Job) -> str:
         return ""
 
 
-def judge(result: str, active: bool, last: List[str]) -> Tuple[str, str]:
+def judge(result: str, at_work: bool, last: List[str]) -> Tuple[str, str]:
     """Return how a compilation stands, and why where it failed.
 
     :param result: three words of systemd: result, how the main process ended, its exit code; empty as long as there is no end.
-    :param active: whether the unit is at work.
+    :param at_work: whether the unit is.
     :param last: last lines of the log.
     """
     if not result:
-        return (RUNNING, "") if active else (LOST, "it was stopped, or the host was started again")
+        return (RUNNING, "") if at_work else (LOST, "it was stopped, or the host was started again")
     if not result.startswith("success exited 0"):
         if result.startswith("timeout"):
             return FAILED, "it took longer than deepgemm_seconds"
@@ -134,22 +163,30 @@ def status(job: Job, run: Runner, partial: str) -> Dict[str, Any]:
     """Return how far a compilation is."""
     # The result first: a unit that ends between the two looks is then seen as running once more, and never as lost.
     result = _result(job)
-    active = not result and _active(job, run)
-    if not result and not active:
+    at_work = not result and active(job, run)
+    if not result and not at_work:
         result = _result(job)
     lines, last = _log(job)
-    state, why = judge(result, active, last)
+    state, why = judge(result, at_work, last)
     return {
         "instance": job.instance, "state": state, "why": why, "kernels": entries.count(partial), "lines": lines,
         "last": last[-1][:200] if last else "", "log": job.log, "tail": last[-SHOWN:],
     }
 
 
+def left(job: Job) -> List[str]:
+    """Return the files and the directory of a compilation that are there."""
+    return [path for path in (job.unit_file, job.environment_file, job.files, job.result_file, job.log) if os.path.exists(path)]
+
+
 def forget(job: Job, run: Runner) -> List[str]:
     """Remove the files of a compilation; return those that were there. Raises CacheError while it is at work."""
-    if _active(job, run):
+    if active(job, run):
         raise CacheError(job.unit, "is at work", f"wait for its end, or systemctl stop {job.unit}")
-    gone = [path for path in (job.unit_file, job.environment_file, job.result_file, job.log) if os.path.exists(path)]
+    gone = left(job)
     for path in gone:
-        os.remove(path)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.remove(path)
     return gone

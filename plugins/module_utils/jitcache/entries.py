@@ -86,14 +86,16 @@ def sweep(root: str) -> List[str]:
     return gone
 
 
-def seed(root: str, older: str) -> int:
+def seed(root: str, older: str, without: Set[str]) -> int:
     """Give a directory the kernels of another one that it lacks, as hard links; return their number.
+
+    :param without: those that are not taken.
 
     A kernel's name has the hash of its code, compiler and flags, and nobody writes to a kernel that is there.
     """
     there, taken = set(_names(os.path.join(root, KERNELS))), 0
     for name in look(older).whole:
-        if name in there:
+        if name in there or name in without:
             continue
         target = os.path.join(root, MAKING, name)
         os.makedirs(target)

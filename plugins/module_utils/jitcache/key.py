@@ -13,7 +13,7 @@ import hashlib
 import json
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-FORMAT = 1
+FORMAT = 2
 DIGITS = 16
 # Arguments, by dest, that change no kernel: places and names, what is logged and measured, and what compile_deep_gemm itself sets.
 WITHOUT_EFFECT = frozenset((
@@ -81,6 +81,14 @@ def shape(config: Mapping[str, Any]) -> Dict[str, Any]:
     return {name: value for name, value in config.items() if name not in NO_SHAPE and value is not None}
 
 
+def _block_group(group: Any) -> bool:
+    """Whether a group of compressed-tensors has FP8 weights in blocks (compressed_tensors/quantization/quant_args.py)."""
+    weights = group.get("weights") if isinstance(group, Mapping) else None
+    if not isinstance(weights, Mapping):
+        return False
+    return weights.get("num_bits") == 8 and weights.get("type") == "float" and weights.get("strategy") == "block"
+
+
 def block_fp8(config: Mapping[str, Any]) -> bool:
     """Whether the model has FP8 weights with block scales, which SGLang multiplies by DeepGEMM; others it does not."""
     found = config.get("quantization_config")
@@ -88,17 +96,23 @@ def block_fp8(config: Mapping[str, Any]) -> bool:
         found = config["text_config"].get("quantization_config")
     if not isinstance(found, Mapping):
         return False
-    return found.get("quant_method") == "fp8" and bool(found.get("weight_block_size"))
+    if found.get("quant_method") == "fp8":
+        return bool(found.get("weight_block_size"))
+    named = found.get("config_groups")
+    groups = list(named.values()) if isinstance(named, Mapping) else []
+    return found.get("quant_method") == "compressed-tensors" and any(map(_block_group, groups))
 
 
 def parts(
-    *, tree: str, architectures: Sequence[str], nvcc: str, models: Sequence[Mapping[str, Any]], counted: Mapping[str, Any],
-    variables: Mapping[str, str], stage: Optional[int] = None,
+    *, tree: str, architectures: Sequence[str], devices: Sequence[str], nvcc: str, models: Sequence[Mapping[str, Any]],
+    counted: Mapping[str, Any], variables: Mapping[str, str], stage: Optional[int] = None,
 ) -> Dict[str, Any]:
     """Return what a key is made of.
 
     :param tree: name of the stack's tree, which ends in the hash of its lock: every package's version is in it.
     :param architectures: compute capabilities of the GPUs.
+    :param devices: their PCI device ids: chips of one capability differ in the number of multiprocessors, by which DeepGEMM chooses
+        shapes of blocks (csrc/jit_kernels/heuristics).
     :param nvcc: release of the compiler.
     :param models: config.json of the model, and of a draft model.
     :param counted: what C(arguments) returns.
@@ -106,7 +120,8 @@ def parts(
     :param stage: the rank, where ranks hold different layers (pipeline stages).
     """
     made: Dict[str, Any] = {
-        "format": FORMAT, "stack": tree, "architectures": sorted(set(architectures)), "nvcc": nvcc,
+        "format": FORMAT, "stack": tree, "architectures": sorted(set(architectures)),
+        "devices": sorted(set(devices)), "nvcc": nvcc,
         "models": [digest(shape(config)) for config in models], "arguments": dict(counted), "environment": dict(variables),
     }
     if stage is not None:

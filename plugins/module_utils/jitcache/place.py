@@ -9,15 +9,16 @@ several hosts have failed to load what one of them was making.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import List
+from typing import Iterable, List
 
 from ansible_collections.railyard.sglang.plugins.module_utils.jitcache.errors import CacheError
 from ansible_collections.railyard.sglang.plugins.module_utils.model.mounts import REMOTE, Mount, mount_of
 
 MOUNTINFO = "/proc/self/mountinfo"
 # Disks that several hosts write to at a time.
-SHARED = frozenset(("gfs2", "ocfs2", "quobyte", "panfs", "pvfs", "coda", "ncpfs", "afs", "davfs", "vboxsf", "prl_fs"))
+SHARED = frozenset(("gfs2", "ocfs2", "quobyte", "panfs", "pvfs", "coda", "ncpfs", "afs", "autofs", "davfs", "vboxsf", "prl_fs"))
 # File systems in user space whose bytes are here. Of the others nobody knows where they are.
 FUSE_HERE = frozenset(("fuseblk", "fuse.fuse-overlayfs", "fuse.ntfs-3g", "fuse.mergerfs", "fuse.bindfs", "fuse.lxcfs"))
 VOLATILE = frozenset(("tmpfs", "ramfs"))
@@ -26,6 +27,13 @@ VOLATILE = frozenset(("tmpfs", "ramfs"))
 def is_remote(kind: str) -> bool:
     """Whether the bytes of a kind of file system are, or may be, on another machine."""
     return kind in REMOTE or kind in SHARED or (kind.startswith("fuse") and kind not in FUSE_HERE)
+
+
+def mounted(paths: Iterable[str]) -> None:
+    """Have what is mounted at the first access be mounted: as long as it is not, only autofs is seen, which says nothing of the disk."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            os.stat(os.path.join(existing(path), ""))
 
 
 def existing(path: str) -> str:

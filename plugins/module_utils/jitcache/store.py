@@ -9,7 +9,7 @@ import os
 import shutil
 import tarfile
 from dataclasses import dataclass, field
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 from ansible_collections.railyard.sglang.plugins.module_utils.jitcache import entries, key
 from ansible_collections.railyard.sglang.plugins.module_utils.jitcache.errors import CacheError
@@ -91,16 +91,23 @@ class CacheStore(Store):
         entries.sweep(partial)
         for other in [] if fresh else self.versions():
             old = self.request(other)
-            same = all(old.get(part) == wanted.get(part) for part in ("format", "stack", "architectures", "nvcc"))
-            if same and not record.damaged(self.tree(other), dict(record.read(self.tree(other))["files"]), False):
-                entries.seed(partial, self.tree(other))
+            if all(old.get(part) == wanted.get(part) for part in ("format", "stack", "architectures", "devices", "nvcc")):
+                entries.seed(partial, self.tree(other), self._wrong(other))
         return entries.count(partial)
 
-    def finish(self, name: str, wanted: Dict[str, Any]) -> State:
-        """Record what was compiled for a key, and put it in use. Raises CacheError where it is not whole."""
+    def _wrong(self, name: str) -> Set[str]:
+        """Return the damaged kernels of a recorded key: the others are lent all the same, also for its own repair."""
+        rows = {str(file): dict(row) for file, row in record.read(self.tree(name))["files"].items()}
+        return {file.split("/")[1] for file in record.damaged(self.tree(name), rows, False)}
+
+    def finish(self, name: str, wanted: Dict[str, Any], switch: bool = True) -> State:
+        """Record what was compiled for a key, and put it in use. Raises CacheError where it is not whole.
+
+        :param switch: see C(settled).
+        """
         partial = self.partial(name)
         if not os.path.isdir(partial):
-            return self.settled(name)
+            return self.settled(name, switch)
         found = entries.look(partial)
         if not found.whole:
             fix = "look at the log: with SGLANG_ENABLE_JIT_DEEPGEMM=0 or another GEMM backend there is nothing to compile, then set" \
@@ -110,7 +117,7 @@ class CacheStore(Store):
             odd = [*found.half, *found.left]
             raise CacheError(partial, f"is not whole: {', '.join(odd[:3])} and {len(odd)} in all", "run again; whole kernels are kept")
         self._record(partial, wanted)
-        return self.settled(name)
+        return self.settled(name, switch)
 
     def _record(self, folder: str, wanted: Dict[str, Any]) -> None:
         rows = {}
@@ -124,8 +131,15 @@ class CacheStore(Store):
             rows[file] = record.row(path, directory.sha256(path))
         record.write(folder, rows, wanted, True)
 
-    def settled(self, name: str) -> State:
-        """Put a whole key in use, and return its state."""
+    def protected(self, current: str) -> Set[str]:
+        """Return the keys that stay: also the one that an engine runs with while another one waits for its restart."""
+        return {current, self.current()} - {""}
+
+    def settled(self, name: str, switch: bool = True) -> State:
+        """Put a whole key in use, and return its state.
+
+        :param switch: whether the path may lead to it. Not under an engine that runs: its key waits until that one is stopped.
+        """
         made = bool(record.read(self.partial(name)).get("whole"))
         if not made and not record.read(self.tree(name)).get("whole"):
             raise CacheError(self.tree(name), "is not whole", "run again")
@@ -137,11 +151,17 @@ class CacheStore(Store):
             os.rename(self.tree(name), replaced)
         elif not made and os.path.isdir(self.partial(name)):
             shutil.rmtree(self.partial(name))
+        if not switch:
+            if os.path.isdir(self.partial(name)):
+                os.rename(self.partial(name), self.tree(name))
+                record.sync(self.folder)
+            return self.state(name)
+        aside = os.path.join(self.folder, ASIDE)
+        if os.path.isdir(aside):
+            # Of an earlier time: it was kept for one run.
+            shutil.rmtree(aside)
         if os.path.isdir(self.path) and not os.path.islink(self.path):
             # Kernels that an engine has compiled by itself: nobody knows whether they are all.
-            aside = os.path.join(self.folder, ASIDE)
-            if os.path.isdir(aside):
-                shutil.rmtree(aside)
             os.rename(self.path, aside)
         self.publish(name)
         return self.state(name)
@@ -164,11 +184,14 @@ class CacheStore(Store):
         os.replace(path + ".new", path)
         return {"path": path, "size": os.path.getsize(path), "sha256": directory.sha256(path)}
 
-    def unpack(self, name: str, wanted: Dict[str, Any], archive: str, sha256: str, files: Dict[str, str]) -> State:
+    def unpack(
+        self, name: str, wanted: Dict[str, Any], archive: str, sha256: str, files: Dict[str, str], *, switch: bool = True,
+    ) -> State:
         """Take a key from an archive that another host has made, and put it in use.
 
         :param sha256: of the archive.
         :param files: SHA-256 of every file, as the other host's record has them.
+        :param switch: see C(settled).
         :raises CacheError: the archive or a file in it is not what was packed.
         """
         if directory.sha256(archive) != sha256:
@@ -193,7 +216,7 @@ class CacheStore(Store):
         if set(seen) != set(files):
             raise CacheError(archive, f"lacks {', '.join(sorted(set(files) - set(seen))[:3])}", "run again")
         self._record(partial, wanted)
-        return self.settled(name)
+        return self.settled(name, switch)
 
     def sums(self, name: str) -> Dict[str, str]:
         """Return the SHA-256 of every file of a key."""

@@ -33,13 +33,18 @@ def problems(looked: Mapping[str, Mapping[str, Any]]) -> List[str]:
     for host, result in looked.items():
         for row in result.get("caches", []):
             name = f"{host}: {row['instance']}"
-            found += [f"{name}: {line}" for line in row["warnings"]]
             if row["error"]:
                 found.append(f"{name}: {row['error']}")
             elif row["state"] not in (WHOLE, UNUSED):
                 found += [f"{name}: {line}" for line in row["problems"][:5] or [f"kernels are {row['state']}"]]
                 found += [f"{name}: not the key in use: {line}" for line in row["differs"]]
     return found
+
+
+def warnings(looked: Mapping[str, Mapping[str, Any]]) -> List[str]:
+    """Return what works and may surprise, a line each."""
+    rows = [(host, row) for host, result in looked.items() for row in result.get("caches", [])]
+    return [f"{host}: {row['instance']}: {line}" for host, row in rows for line in row["warnings"]]
 
 
 def text(looked: Mapping[str, Mapping[str, Any]], absent: List[str]) -> str:
@@ -62,7 +67,7 @@ def text(looked: Mapping[str, Mapping[str, Any]], absent: List[str]) -> str:
     lines = table(header, rows) if rows else ["No host of this plan has kernel caches."]
     if sizes:
         lines += ["", *table(("host", "cache", "MiB"), sizes)]
-    wrong = problems(looked)
+    wrong = problems(looked) + warnings(looked)
     lines += ["", *wrong] if wrong else []
     lines += ["", f"not looked at: {', '.join(absent)}"] if absent else []
     return "\n".join(lines) + "\n"

@@ -184,7 +184,7 @@ class _Planner:
         contract.check(planned, self.findings)
         known = model.load(planned)
         for rank, row in zip(self.ranks, (row for instance in built for row in instance["ranks"])):
-            row["caches"] = kernelcache.caches(planned, rank, known)
+            row["caches"] = kernelcache.caches(planned, rank, known, row["files"])
         part = {
             "cluster": {
                 "name": self.name,

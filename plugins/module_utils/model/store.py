@@ -120,8 +120,13 @@ class Store:
 
     def surplus(self, keep: int, current: str) -> List[str]:
         """Return the keys of whole versions beyond the number to keep; the current one counts and stays. 0 keeps all."""
-        others = [key for key in self.versions() if key != current]
-        return others[max(0, keep - 1):] if keep else []
+        versions, stays = self.versions(), self.protected(current)
+        others = [key for key in versions if key not in stays]
+        return others[max(0, keep - max(1, len(stays.intersection(versions)))):] if keep else []
+
+    def protected(self, current: str) -> Set[str]:
+        """Return the keys that stay whatever the number to keep is."""
+        return {current}
 
     def prune(self, keep: int, current: str) -> List[str]:
         """Remove versions beyond the number to keep, and what interrupted runs have left; return the keys of the former."""
@@ -133,6 +138,6 @@ class Store:
         for name in os.listdir(self.staging):
             shutil.rmtree(os.path.join(self.staging, name))
         for name in os.listdir(self.folder):
-            if not name.startswith(".") and name != current and not record.read(self.tree(name)).get("whole"):
+            if not name.startswith(".") and name not in self.protected(current) and not record.read(self.tree(name)).get("whole"):
                 shutil.rmtree(self.tree(name))
         return gone

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 PARTS: dict[str, Any] = {
-    "format": 1, "stack": "sglang-0.5.8-cu12-0f3a5c1d2e4b", "architectures": ["9.0"], "nvcc": "12.9", "models": ["m"],
+    "format": 2, "stack": "sglang-0.5.8-cu12-0f3a5c1d2e4b", "architectures": ["9.0"], "devices": ["0x2330"],
+    "nvcc": "12.9", "models": ["m"],
     "arguments": {"tensor_parallel_size": 16}, "environment": {},
 }
 NAMES = tuple(f"kernel.fp8_gemm_nt.{number:032x}" for number in range(4))

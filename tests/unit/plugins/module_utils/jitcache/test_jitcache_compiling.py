@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 from pathlib import Path
 
@@ -118,11 +120,28 @@ def test_an_end_between_two_looks_is_none_lost(job: compiling.Job, tmp_path: Pat
     assert compiling.status(job, Ending("inactive"), str(tmp_path))["state"] == FAILED
 
 
+def test_files_that_arguments_name(job: compiling.Job) -> None:
+    contents = {"a.json": b"{}", "more/b.pt": b"\x00\xff"}
+    rows = [
+        {"path": f"/etc/sglang/prefill-0/{name}", "content": base64.b64encode(text).decode() if name.endswith("pt") else text.decode(),
+         "encoding": "base64" if name.endswith("pt") else "text", "sha256": hashlib.sha256(text).hexdigest()}
+        for name, text in contents.items()
+    ]
+    compiling.provide(job, "/etc/sglang/prefill-0", rows)
+    assert {name: (Path(job.files) / name).read_bytes() for name in contents} == contents
+    compiling.provide(job, "/etc/sglang/prefill-0", rows[:1])
+    assert os.listdir(job.files) == ["a.json"]
+    with pytest.raises(CacheError, match=r"a\.json: has not the bytes"):
+        compiling.provide(job, "/etc/sglang/prefill-0", [{**rows[0], "content": "[]"}])
+
+
 def test_forgetting(job: compiling.Job) -> None:
     systemctl = Systemctl()
     compiling.begin(job, systemctl, "", "")
     with pytest.raises(CacheError, match="is at work"):
         compiling.forget(job, systemctl)
     systemctl.active = "inactive"
-    assert compiling.forget(job, systemctl) == [job.unit_file, job.environment_file]
+    rows = [{"path": "/etc/sglang/prefill-0/a/b.json", "content": "{}", "encoding": "text", "sha256": hashlib.sha256(b"{}").hexdigest()}]
+    compiling.provide(job, "/etc/sglang/prefill-0", rows)
+    assert compiling.forget(job, systemctl) == [job.unit_file, job.environment_file, job.files]
     assert compiling.forget(job, systemctl) == []

@@ -16,7 +16,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.jitcache import ke
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import flags
 
 BASE: dict[str, Any] = {
-    "tree": "sglang-0.5.8-cu12-0f3a5c1d2e4b", "architectures": ["9.0"], "nvcc": "12.9",
+    "tree": "sglang-0.5.8-cu12-0f3a5c1d2e4b", "architectures": ["9.0"], "devices": ["0x2330"], "nvcc": "12.9",
     "models": [{"hidden_size": 7168, "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}],
     "counted": {"tensor_parallel_size": 16, "chunked_prefill_size": 8192}, "variables": {"SGLANG_ENABLE_JIT_DEEPGEMM": "1"},
 }
@@ -24,6 +24,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "lock": {"tree": "sglang-0.5.8-cu12-111111111111"},
     "GPU": {"architectures": ["10.0"]},
     "two kinds of GPU": {"architectures": ["9.0", "10.0"]},
+    "another GPU of one capability": {"devices": ["0x2331"]},
     "compiler": {"nvcc": "13.0"},
     "model": {"models": [{"hidden_size": 4096}]},
     "draft model": {"models": [*BASE["models"], {"hidden_size": 4096}]},
@@ -32,6 +33,15 @@ CHANGES: dict[str, dict[str, Any]] = {
     "variable": {"variables": {"SGLANG_ENABLE_JIT_DEEPGEMM": "1", "SGLANG_JIT_DEEPGEMM_FAST_WARMUP": "1"}},
     "stage of a pipeline": {"stage": 1},
 }
+# As llm-compressor writes them (recipe FP8_BLOCK).
+BLOCKS = {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [128, 128]}
+CHANNEL = {"strategy": "channel", "block_structure": None}
+
+
+def compressed(groups: Any) -> dict[str, Any]:
+    return {"quantization_config": {"quant_method": "compressed-tensors", "config_groups": groups}}
+
+
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=6,
@@ -51,9 +61,9 @@ def test_every_change_makes_another_key() -> None:
     assert len({name(**changes) for changes in CHANGES.values()}) == len(CHANGES)
 
 
-@pytest.mark.parametrize("architectures", [["9.0", "9.0"], ["9.0"] * 8])
-def test_the_number_of_gpus_does_not(architectures: list[str]) -> None:
-    assert name(architectures=architectures) == name()
+@pytest.mark.parametrize("count", [2, 8])
+def test_the_number_of_gpus_does_not(count: int) -> None:
+    assert name(architectures=["9.0"] * count, devices=["0x2330"] * count) == name()
 
 
 @pytest.mark.parametrize("field", ["_name_or_path", "transformers_version", "rope_scaling", "eos_token_id"])
@@ -125,6 +135,12 @@ def test_arguments_without_effect_are_arguments() -> None:
         ({"quantization_config": {"quant_method": "fp8", "weight_block_size": None}}, False),
         ({"quantization_config": {"quant_method": "awq", "weight_block_size": [128, 128]}}, False),
         ({"quantization_config": "fp8"}, False),
+        (compressed({"group_0": {"weights": BLOCKS}}), True),
+        (compressed({"g": {"weights": {**BLOCKS, **CHANNEL}}}), False),
+        (compressed({"g": {"weights": {**BLOCKS, "type": "int"}}}), False),
+        (compressed([1]), False),
+        (compressed({"g": {"weights": None}, "h": 1}), False),
+        (compressed(None), False),
         ({"torch_dtype": "bfloat16"}, False),
         ({}, False),
     ],

@@ -30,10 +30,19 @@ class World:
     def __init__(self, place: Path, gpus: tuple[str, ...] = ("H100",) * 8) -> None:
         self.place = place
         Described("ubuntu-22.04", gpus, "570.124.06").write(place / "root")
-        (place / "store" / TREE).mkdir(parents=True)
+        self.tree(TREE)
         (place / "stack").symlink_to(place / "store" / TREE)
         self.nvcc("12.9")
         self.config(FP8)
+
+    def tree(self, name: str, whole: bool = True) -> str:
+        """Make a tree with a Python and return its path."""
+        tree = self.place / "store" / name
+        (tree / "bin").mkdir(parents=True)
+        (tree / "bin/python").symlink_to("/bin/sh")
+        if whole:
+            (tree / ".stack.json").write_text('{"format": 1}')
+        return str(tree)
 
     def nvcc(self, version: str) -> None:
         path = self.place / "cuda/bin/nvcc"
@@ -50,7 +59,8 @@ class World:
         deepgemm = {"path": path, "argv": [], "arguments": {"tensor_parallel_size": 8}, "environment": {}, "drafts": [], "certain": True}
         return {
             "instance": "prefill-0", "rank": 0, "nodes": 1, "unit": "sglang-prefill-0.service", "gpus": list(range(8)),
-            "stack_link": str(self.place / "stack"), "environment": {"CUDA_HOME": str(self.place / "cuda")},
+            "stack_link": str(self.place / "stack"), "links": [str(self.place / "stack")], "python": f"{self.place}/stack/bin/python",
+            "environment": {"CUDA_HOME": str(self.place / "cuda")},
             "caches": {"directory": str(self.place / "caches"), "variables": {"SGLANG_DG_CACHE_DIR": path}, "deepgemm": deepgemm},
             **changes,
         }
@@ -75,9 +85,10 @@ def make_world(tmp_path: Path) -> World:
 def test_a_key_of_the_host(world: World) -> None:
     row = world.row()
     assert (row["state"], row["error"], len(row["key"])) == ("missing", "", 16)
-    assert {name: row["parts"][name] for name in ("stack", "architectures", "nvcc")} == {
-        "stack": TREE, "architectures": ["9.0"], "nvcc": "12.9",
+    assert {name: row["parts"][name] for name in ("stack", "architectures", "devices", "nvcc")} == {
+        "stack": TREE, "architectures": ["9.0"], "devices": ["0x2330"], "nvcc": "12.9",
     }
+    assert row["trees"] == {str(world.place / "stack"): str(world.place / "store" / TREE)}
     assert row["partial"] == str(world.place / f"caches/.versions/deep_gemm/.partial/{row['key']}")
 
 
@@ -100,6 +111,13 @@ def test_whole_and_of_another_compiler(world: World) -> None:
     assert "p0: prefill-0: not the key in use: nvcc: 12.9 -> 13.0" in text
     assert "not looked at: p1" in text
     assert json.loads(json.dumps(view.data(rows, ["p1"])))["hosts"]["p0"]["kept"][0]["state"] == "whole"
+
+
+def test_a_warning_is_shown_and_is_no_problem(world: World) -> None:
+    row = {**world.row(), "state": "whole", "warnings": ["/run/x (TRITON_CACHE_DIR) is on tmpfs"]}
+    rows = {"p0": {"caches": [row]}}
+    assert view.problems(rows) == []
+    assert "p0: prefill-0: /run/x (TRITON_CACHE_DIR) is on tmpfs" in view.text(rows, [])
 
 
 def test_no_caches_at_all() -> None:
@@ -142,7 +160,8 @@ WRONG: dict[str, tuple[Any, bool, str]] = {
     "no model": (lambda world: (world.place / "model/config.json").unlink(), True, "provide the model first: site.yml --tags model"),
     "half a model": (lambda world: world.config('{"a"'), True, "cannot be read"),
     "a list": (lambda world: world.config("[]"), False, "holds no map"),
-    "no nvcc": (lambda world: (world.place / "cuda/bin/nvcc").unlink(), False, "nvcc: is not found. Fix: install the CUDA toolkit"),
+    "no nvcc": (lambda world: (world.place / "cuda/bin/nvcc").unlink(), False, "cuda/bin/nvcc (CUDA_HOME): is not there. Fix: have stage"),
+    "a stack without its Python": (lambda world: (world.place / "store" / TREE / "bin/python").unlink(), True, "is not there, and would"),
     "another nvcc": (lambda world: (world.place / "cuda/bin/nvcc").write_text("#!/bin/sh\necho no\n"), False, "its version: no"),
     "a file in its place": (
         lambda world: ((world.place / "caches").mkdir(), (world.place / "caches/deep_gemm").write_text("")), False, "is a file",
@@ -157,6 +176,7 @@ def test_what_is_wrong_is_said(world: World, change: Any, later: bool, text: str
     assert (row["state"], row["later"]) == ("unknown", later)
     assert text in row["error"]
     assert row["path"]
+    assert look.kept(row["path"]) == []
 
 
 def test_no_gpu(tmp_path: Path) -> None:
@@ -175,7 +195,44 @@ def test_a_network_file_system_is_refused_for_every_cache(world: World) -> None:
 
 def test_the_stack_of_this_run_in_check_mode(world: World) -> None:
     (world.place / "stack").unlink()
-    assert world.row(trees={str(world.place / "stack"): f"/x/{TREE}"})["parts"]["stack"] == TREE
+    trees = {str(world.place / "stack"): f"/x/{TREE}"}
+    assert world.row(trees=trees, check=True)["parts"]["stack"] == TREE
+    assert "stack: is not there" in world.row(trees=trees)["error"]
+
+
+@pytest.mark.parametrize(("whole", "found"), [(True, "new"), (False, TREE)])
+def test_a_tree_that_is_told_counts_where_it_is_whole(world: World, whole: bool, found: str) -> None:
+    told = world.tree("new", whole)
+    row = world.row(trees={str(world.place / "stack"): told})
+    assert row["parts"]["stack"] == found
+    assert row["trees"] == {str(world.place / "stack"): str(world.place / "store" / found)}
+
+
+def test_cuda_that_this_run_would_install(world: World) -> None:
+    (world.place / "cuda/bin/nvcc").unlink()
+    row = world.row(check=True)
+    assert row["later"]
+    assert row["error"] == (
+        f"{world.place}/cuda/bin/nvcc (CUDA_HOME): is not there. Fix: have stage deepgemm install CUDA (sglang_cuda_install: packages or "
+        "archives), or name a toolkit by sglang_cuda_home"
+    )
+
+
+def test_the_tree_of_deepep(world: World) -> None:
+    rank = world.rank()
+    rank["links"] = [*rank["links"], str(world.place / "deepep")]
+    assert "deepep: is not there. Fix: install the deepep first: site.yml --tags deepep" in world.row(rank)["error"]
+    tree = world.tree("built")
+    (world.place / "deepep").symlink_to(world.tree("older"))
+    found = world.row(rank, trees={str(world.place / "deepep"): tree})
+    assert found["trees"][str(world.place / "deepep")] == tree
+    assert found["key"] == world.row()["key"]
+
+
+def test_gpus_of_one_capability_differ(tmp_path: Path) -> None:
+    rows = [World(tmp_path / name, (name,)).row() for name in ("H100", "H200")]
+    assert [row["parts"]["architectures"] for row in rows] == [["9.0"], ["9.0"]]
+    assert rows[0]["key"] != rows[1]["key"]
 
 
 def test_two_keys_at_one_path(world: World) -> None:
@@ -209,11 +266,11 @@ def test_release(text: str, found: str) -> None:
 
 def test_the_compiler_is_looked_for_as_torch_does(world: World) -> None:
     own = str(world.place / "cuda/bin/nvcc")
-    assert look.nvcc_of({"CUDA_HOME": str(world.place / "cuda"), "PATH": ""}) == own
-    assert look.nvcc_of({"CUDA_PATH": str(world.place / "cuda")}) == own
-    assert look.nvcc_of({"PATH": f"/nowhere:{world.place}/cuda/bin"}) == own
-    assert look.nvcc_of({"DG_JIT_NVCC_COMPILER": own, "CUDA_HOME": "/nowhere"}) == own
-    assert look.nvcc_of({"CUDA_HOME": "/nowhere", "PATH": f"{world.place}/cuda/bin"}) == ""
+    assert look.nvcc_of({"CUDA_HOME": str(world.place / "cuda"), "PATH": ""})[0] == own
+    assert look.nvcc_of({"CUDA_PATH": str(world.place / "cuda")})[0] == own
+    assert look.nvcc_of({"PATH": f"/nowhere:{world.place}/cuda/bin"})[0] == own
+    assert look.nvcc_of({"DG_JIT_NVCC_COMPILER": own, "CUDA_HOME": "/nowhere"})[0] == own
+    assert look.nvcc_of({"CUDA_HOME": "/nowhere", "PATH": f"{world.place}/cuda/bin"}) == ("", "/nowhere/bin/nvcc (CUDA_HOME)")
 
 
 def test_the_place_of_a_cache_is_the_engines(tmp_path: Path) -> None:

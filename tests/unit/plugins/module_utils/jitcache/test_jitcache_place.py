@@ -17,7 +17,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.model.mounts impor
 ROOT = "22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw"
 REFUSED = (
     "nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "lustre", "gpfs", "beegfs", "wekafs", "glusterfs", "gfs2", "ocfs2",
-    "fuse.sshfs", "fuse.juicefs", "fuse.nobody-knows", "fuse", "afs",
+    "fuse.sshfs", "fuse.juicefs", "fuse.nobody-knows", "fuse", "afs", "autofs",
 )
 TAKEN = ("ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "fuseblk", "fuse.fuse-overlayfs", "f2fs", "bcachefs")
 KINDS = {**dict.fromkeys(REFUSED, True), **dict.fromkeys(TAKEN, False)}
@@ -87,3 +87,13 @@ def test_this_machine() -> None:
     assert place.existing("/proc/self/no/such") in ("/proc/self",)
     with open(place.MOUNTINFO, encoding="utf-8") as stream:
         assert parse(stream.read())
+
+
+def test_what_is_mounted_at_the_first_access_is_mounted_before_it_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(place.os, "stat", asked.append)
+    place.mounted([str(tmp_path / "no/such"), "/"])
+    assert asked == [f"{tmp_path}/", "/"]
+    # A disk that autofs has mounted hides it.
+    rows = parse(mountinfo(("/var/cache", "autofs", "rw"), ("/var/cache", "xfs", "rw")))
+    assert place.check("/var/cache/sglang", "TRITON_CACHE_DIR", rows) == []

@@ -132,9 +132,34 @@ def test_kernels_of_the_same_compiler_are_begun_with(cache: store.CacheStore, ch
     assert cache.prepare(OTHER, {**PARTS, **changed}, fresh=True) == 0
 
 
-def test_a_damaged_key_lends_nothing(cache: store.CacheStore) -> None:
-    (Path(cache.tree(KEY)) / "cache" / NAMES[0] / "kernel.cubin").write_bytes(b"")
-    assert cache.prepare(OTHER, {**PARTS, "arguments": {}}) == 0
+@pytest.mark.parametrize("name", [KEY, OTHER])
+def test_a_damaged_key_lends_what_is_right(cache: store.CacheStore, name: str) -> None:
+    (Path(cache.tree(KEY)) / "cache" / NAMES[0] / "kernel.cubin").write_bytes(b"other bytes")
+    assert cache.prepare(name, PARTS) == len(NAMES) - 1
+    assert sorted(os.listdir(Path(cache.partial(name)) / "cache")) == sorted(NAMES[1:])
+
+
+def test_the_link_is_not_switched_under_an_engine_that_runs(cache: store.CacheStore, path: Path) -> None:
+    parts = {**PARTS, "nvcc": "13.0"}
+    cache.prepare(OTHER, parts)
+    kernels(Path(cache.partial(OTHER)))
+    with cache.lock():
+        assert cache.finish(OTHER, parts, switch=False).state == store.KEPT
+        assert cache.prune(1, OTHER) == []
+    assert (cache.current(), cache.state(KEY, full=True).state) == (KEY, store.WHOLE)
+    # Stopped, it gets the other one, and the first one goes by number only.
+    assert cache.settled(OTHER).state == store.WHOLE
+    assert cache.prune(1, OTHER) == [KEY]
+
+
+def test_what_an_engine_has_made_is_not_moved_from_under_it(path: Path) -> None:
+    kernels(path)
+    cache = store.CacheStore(str(path))
+    cache.prepare(KEY, PARTS)
+    kernels(Path(cache.partial(KEY)))
+    assert cache.finish(KEY, PARTS, switch=False).state == store.KEPT
+    assert path.is_dir()
+    assert not path.is_symlink()
 
 
 @pytest.mark.parametrize("committed", [False, True])
@@ -206,8 +231,9 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
 
 def in_use(path: Path) -> str:
     """Return the key in use, and prove that it is whole."""
-    if not path.is_symlink() or not path.exists():
+    if not path.is_symlink():
         return ""
+    assert path.exists(), "a link that leads nowhere is no cache"
     cache = store.CacheStore(str(path))
     name = cache.current()
     rows = record.read(str(path))["files"]
@@ -258,7 +284,7 @@ def test_a_repair_that_is_cut_off(tmp_path: Path) -> None:
         cache = compile_key(path, KEY)
         shutil.rmtree(Path(cache.tree(KEY)) / "cache" / NAMES[0])
         cache.prepare(KEY, PARTS)
-        kernels(Path(cache.partial(KEY)))
+        kernel(Path(cache.partial(KEY)), NAMES[0])
         path.unlink()
         return cache
 
@@ -347,7 +373,10 @@ def test_a_directory_of_an_engine_is_moved_aside(path: Path) -> None:
     assert (cache.current(), cache.state(KEY).state) == ("", store.MISSING)
     compile_key(path, KEY)
     assert path.is_symlink()
-    assert (path.parent / ".versions/deep_gemm/.unrecorded/cache" / NAMES[0]).is_dir()
+    aside = path.parent / ".versions/deep_gemm/.unrecorded"
+    assert (aside / "cache" / NAMES[0]).is_dir()
+    compile_key(path, OTHER, {**PARTS, "nvcc": "13.0"})
+    assert not aside.exists(), "it is kept for one run"
 
 
 @pytest.mark.parametrize("make", [lambda path: path.write_text("x"), lambda path: path.symlink_to("/somewhere")])

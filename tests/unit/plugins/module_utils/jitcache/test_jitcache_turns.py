@@ -21,7 +21,7 @@ def row(instance: str, rank: int = 0, nodes: int = 2, **changes: Any) -> dict[st
         "state": "missing", "path": f"/var/cache/sglang/s/{pool}/deep_gemm", "key": f"key{pool}", "parts": {},
         "kernels": 0, "bytes": 0, "problems": [],
         "warnings": [], "differs": [], "why": "", "error": "", "later": False, "certain": True, "partial": "/partial", "active": False,
-        "expected": f"expected{pool}",
+        "expected": f"expected{pool}", "trees": {}, "units": [f"sglang-{instance}.service"],
     }
     return {**made, **changes}
 
@@ -156,6 +156,41 @@ def test_who_holds_the_gpus_is_stopped_by_consent_only() -> None:
     assert made["refused"] == []
     assert compact(made)["stop_heads"] == {"p0": ["sglang-prefill-0.service"]}
     assert compact(made)["stop_others"] == {"p1": ["sglang-prefill-0.service"]}
+
+
+def test_engines_that_the_plan_has_no_more_hold_gpus_too() -> None:
+    old = {"unit": "sglang-prefill-9.service", "rank": 0}
+    hosts = four(p2=WHOLE, p3=WHOLE)
+    hosts["p0"]["caches"][0]["key"] = hosts["p1"]["caches"][0]["key"] = "own"
+    hosts["p1"]["others"] = [{**old, "rank": 1}]
+    hosts["p3"]["others"] = [old]
+    hosts["p2"]["others"] = [{"unit": "sglang-decode-9.service", "rank": 0}]
+    made = decide(hosts)
+    assert [line.partition(". Fix")[0] for line in made["refused"]] == [
+        "sglang-prefill-9.service, which the plan has no more, runs on p1, p3, and its GPUs may be needed to compile kernels"
+    ]
+    made = decide(hosts, allow_stop=True)
+    assert (compact(made)["stop_heads"], compact(made)["stop_others"]) == ({"p3": [old["unit"]]}, {"p1": [old["unit"]]})
+
+
+@pytest.mark.parametrize("at_start", [False, True])
+def test_a_compilation_that_a_lost_run_has_left_is_ended(at_start: bool) -> None:
+    hosts = four(p0=WHOLE, p1=WHOLE, p2=WHOLE, p3={"state": "missing", "key": "own"})
+    for host in ("p0", "p3"):
+        hosts[host]["compiling"] = [hosts[host]["caches"][0]["instance"]]
+    made = decide(hosts, at_start=at_start)
+    # The one that is begun anew is ended by that.
+    ended = {"p0": ["prefill-0"]} | ({"p3": ["prefill-1"]} if at_start else {})
+    assert {host: names for host, names in made["orphans"].items() if names} == ended
+    assert len(turns.gate(hosts, at_start)) == (2 if at_start else 3)
+
+
+def test_kernels_wait_for_the_end_of_an_engine_that_runs_from_others() -> None:
+    hosts = four(p0={**KEPT, **RUNS}, p1=KEPT, p2=WHOLE, p3=WHOLE)
+    made = decide(hosts)
+    assert compact(made) == {"settle": {"p1": ["prefill-0"]}}
+    assert len(turns.gate(hosts)) == 1
+    assert turns.gate(four(p0={**KEPT, **RUNS}, p1={**KEPT, **RUNS}, p2=WHOLE, p3=WHOLE)) == []
 
 
 def test_an_instance_stops_as_one() -> None:

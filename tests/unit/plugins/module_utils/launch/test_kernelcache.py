@@ -117,3 +117,38 @@ def test_stages_of_a_pipeline_have_directories_of_their_own() -> None:
     found = [caches(plan, 0, rank) for rank in (0, 1)]
     assert [row["directory"] for row in found] == [f"{BASE}/prefill-stage0", f"{BASE}/prefill-stage1"]
     assert [row["deepgemm"]["stage"] for row in found] == [0, 1]
+
+
+def test_a_file_counts_by_its_bytes_and_not_by_its_path() -> None:
+    def counted(content: Any, hosts: int = 4) -> list[Any]:
+        files = {"sglang_files": {"deepep.json": {"content": content}}, "sglang_args.deepep-config": {"file": "deepep.json"}}
+        changes = {**files, "sglang_env.SGLANG_MOE_CONFIG_DIR": {"file": "."}}
+        plan = gpu_cluster(hosts, 2).change(changes).plan()
+        return [
+            (row["arguments"]["deepep_config"], row["environment"]["SGLANG_MOE_CONFIG_DIR"])
+            for instance in plan["instances"] if instance["pool"] == "prefill"
+            for row in [instance["ranks"][0]["caches"]["deepgemm"]]
+        ]
+
+    one, other = counted({"n": 1}), counted({"n": 2})
+    assert len(one) == 2
+    assert one[0] == one[1], "two instances have the same bytes in directories of their own"
+    assert all(text.startswith("sha256:") for text in one[0])
+    assert not set(one[0]) & set(other[0])
+
+
+def test_a_draft_model_by_its_name_counts() -> None:
+    def part(draft: str) -> Any:
+        changes = {"sglang_args.speculative-algorithm": "EAGLE", "sglang_args.speculative-draft-model-path": draft}
+        return caches(gpu_cluster().change(changes))["deepgemm"]
+
+    assert part("lmsys/one")["arguments"]["speculative_draft_model_path"] == "lmsys/one"
+    assert part("lmsys/one")["drafts"] == []
+    assert part("/models/one")["drafts"] == ["/models/one"]
+    assert "speculative_draft_model_path" not in part("/models/one")["arguments"]
+
+
+@pytest.mark.parametrize(("bound", "asked"), [("::", "127.0.0.1"), ("0.0.0.0", "0.0.0.0")])
+def test_the_program_can_ask_its_own_server(bound: str, asked: str) -> None:
+    words = caches(gpu_cluster().change({"sglang_bind_address": bound}))["deepgemm"]["argv"]
+    assert words[words.index("--host") + 1] == asked
