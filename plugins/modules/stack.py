@@ -371,7 +371,7 @@ def main() -> None:
     for row in outcome.stacks.values():
         if row["held"]:
             runs = ", ".join(row["held"])
-            fix = "the stages engine and router switch the link where they restart it, by consent (--tags stack,engine,router)"
+            fix = "stages engine and router switch the link where they restart it, by consent (--tags stack,deepep,deepgemm,engine,router)"
             module.warn(f"{row['path']} does not point to {row['tree']} yet: {runs} runs from what it points to; {fix}")
     trees = {row["path"]: row["tree"] for row in outcome.stacks.values()}
     module.exit_json(

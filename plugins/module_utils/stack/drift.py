@@ -13,12 +13,14 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack import insta
 from ansible_collections.railyard.sglang.plugins.module_utils.stack.definition import Definition
 
 NOTHING = "nothing"
-APPLY = "run site.yml --tags stack,engine,router: it installs the locked set beside this one and switches with the restart"
-REBUILD = "run site.yml --tags stack,engine,router, which builds it"
+#: All stages that a change of a stack touches: what DeepEP and DeepGEMM make is for one tree.
+RUN = "run site.yml --tags stack,deepep,deepgemm,engine,router"
+APPLY = f"{RUN}: it installs the locked set beside this one and switches with the restart"
+REBUILD = f"{RUN}, which builds it"
 STATES = {
     installed.ABSENT: ("nothing at {link}", APPLY),
     installed.FOREIGN: (
-        "something at {link} that is no link of the stack role", "move it away, then run site.yml --tags stack,engine,router",
+        "something at {link} that is no link of the stack role", f"move it away, then {RUN}",
     ),
     installed.DANGLING: ("a link to {tree}, which is not there", REBUILD),
     installed.INCOMPLETE: ("the tree {tree} without the marker of a finished build", REBUILD),
@@ -65,7 +67,7 @@ def of_external(host: str, name: str, row: Mapping[str, Any]) -> list[Drift]:
 
     Packages outside its own site-packages, as those of the system, cannot be seen from here and are not compared.
     """
-    fix = f"find out who changed {row['external']}, then run site.yml --tags stack,engine,router, which tests it anew"
+    fix = f"find out who changed {row['external']}, then {RUN}, which tests it anew"
     found = [Drift(host, name, *entry, fix) for entry in _packages(row["packages"], row["accepted"])]
     return found + [
         Drift(host, name, path, "missing or altered after the install", "the file of the wheel", fix) for path in row["altered"] or []

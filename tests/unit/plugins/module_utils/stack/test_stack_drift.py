@@ -82,7 +82,7 @@ def test_the_fix_brings_the_locked_set_back(tiny: Tiny) -> None:
     apply([parse_definition(tiny.data)], tiny.options(rebuild=True), os.uname().machine)
     assert differences(tiny, verify=True) == []
     (tree / ".stack.json").unlink()
-    assert [row.fix for row in found(tiny)] == ["run site.yml --tags stack,engine,router, which builds it"]
+    assert [row.fix for row in found(tiny)] == ["run site.yml --tags stack,deepep,deepgemm,engine,router, which builds it"]
     installed(tiny)
     assert differences(tiny, verify=True) == []
 
@@ -136,7 +136,7 @@ def test_what_is_no_stack_at_all(tiny: Tiny, state: str) -> None:
     assert look_at(tiny.root, "tiny-stack", verify=True)["state"] == state
     (row,) = found(tiny)
     assert (row.package, row.locked) == ("tree", "1 packages")
-    assert "site.yml --tags stack,engine,router" in row.fix
+    assert "site.yml --tags stack,deepep,deepgemm,engine,router" in row.fix
 
 
 def test_another_python(tiny: Tiny) -> None:
@@ -192,7 +192,7 @@ def test_an_environment_of_somebody_elses(tiny: Tiny, tmp_path: Path) -> None:
     (site / "tiny-1.0.dist-info").rename(site / "tiny-1.5.dist-info")
     (row,) = found(tiny)
     assert (row.package, row.found, row.locked) == ("tiny", "1.5", "1.0")
-    assert row.fix.startswith(f"find out who changed {environment}, then run site.yml --tags stack,engine,router")
+    assert row.fix.startswith(f"find out who changed {environment}, then run site.yml --tags stack,deepep,deepgemm,engine,router")
 
 
 def test_trees_that_nobody_plans_are_told_and_are_no_drift(tiny: Tiny) -> None:
