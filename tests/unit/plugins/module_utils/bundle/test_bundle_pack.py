@@ -11,6 +11,7 @@ import io
 import json
 import os
 import stat
+import subprocess
 import tarfile
 import tracemalloc
 from pathlib import Path
@@ -49,6 +50,12 @@ def packed(tmp_path: Path, files: list[Item], replacing: Replacing | None) -> tu
         entries = {entry.name: (entry, archive.extractfile(entry)) for entry in archive}
         assert all(entry.mode == 0o600 and entry.mtime == int(MADE) for entry, _inner in entries.values())
         return found, {name: inner.read() for name, (_entry, inner) in entries.items() if inner is not None}
+
+
+def unpacked(archive: Path, directory: Path) -> None:
+    """Unpack an archive; tarfile's own way to do that safely came with Python 3.11.4."""
+    directory.mkdir(parents=True)
+    subprocess.run(["tar", "-xzf", archive, "-C", directory], check=True)
 
 
 def test_names_in_files_and_of_files(tmp_path: Path) -> None:
@@ -109,8 +116,7 @@ def test_of_a_bundle_only_its_logs_are_logs(tmp_path: Path) -> None:
     names = [source.name for source in sources.read(str(tmp_path / "bundle.tar.gz"), sources.Reading())]
     assert names == ["bundle.tar.gz!logs/host1.export.gz", "bundle.tar.gz!logs/notes.txt"]
     # Unpacked, unpacked within others, and packed anew with a directory above it.
-    with tarfile.open(tmp_path / "bundle.tar.gz") as archive:
-        archive.extractall(tmp_path / "out/case-7", filter="data")
+    unpacked(tmp_path / "bundle.tar.gz", tmp_path / "out/case-7")
     names = [source.name for source in sources.read(str(tmp_path / "out"), sources.Reading())]
     assert names == ["case-7/logs/host1.export.gz", "case-7/logs/notes.txt"]
     with tarfile.open(tmp_path / "again.tar", "w") as archive:
@@ -135,20 +141,18 @@ def test_another_manifest_is_a_file_like_others(tmp_path: Path) -> None:
 
 def test_what_confirms_findings_is_read_from_a_bundle(tmp_path: Path) -> None:
     packed(tmp_path, items(tmp_path), Replacing(["gpu7"]))
-    wanted = (
-        [{"rule": "port.twice", "host": "host1", "severity": "error", "text": "host1"}],
-        {"host1": [{"rule": "preflight.memlock", "state": "error", "text": "at 203.0.113.5"}]},
+    wanted = reading.Evidence(
+        findings=[{"rule": "port.twice", "host": "host1", "severity": "error", "text": "host1"}],
+        checks={"host1": [{"rule": "preflight.memlock", "state": "error", "text": "at 203.0.113.5"}]},
     )
     assert reading.evidence(str(tmp_path / "bundle.tar.gz")) == wanted
-    with tarfile.open(tmp_path / "bundle.tar.gz") as archive:
-        archive.extractall(tmp_path / "out", filter="data")
+    unpacked(tmp_path / "bundle.tar.gz", tmp_path / "out")
     assert reading.evidence(str(tmp_path / "out")) == wanted
     (tmp_path / "out/manifest.json").write_text("{}", encoding="utf-8")
     for path in ("out", "in", "nothing", "in/logs/notes.txt"):
-        assert reading.evidence(str(tmp_path / path)) == ([], {})
+        assert reading.evidence(str(tmp_path / path)) == reading.Evidence()
 
 
-@pytest.mark.full
 def test_memory_is_bounded_and_it_says_how_far_it_is(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "a.export.gz", "wb", compresslevel=1) as stream:
         for number in range(2000):
