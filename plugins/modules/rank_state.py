@@ -84,6 +84,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.serving import evi
 # /health of 0.5.8 generates a token and says 503 after 20 s.
 HEALTH_SECONDS = 21
 PAUSE_SECONDS = 1.0
+NOT_ASKED = http.Answer(0, error="not asked")
 
 
 def observe(module: AnsibleModule, rank: Dict[str, Any]) -> ranks.Observed:
@@ -91,15 +92,19 @@ def observe(module: AnsibleModule, rank: Dict[str, Any]) -> ranks.Observed:
     unit = units.show(module.run_command, rank["unit"])
     alive = unit.active in ("active", "reloading")
     began = time.monotonic()
-    health = http.request(open_url, rank["health_url"], HEALTH_SECONDS) if alive else http.Answer(0, error="not asked")
+    health = http.request(open_url, rank["health_url"], HEALTH_SECONDS) if alive else NOT_ASKED
     waited = time.monotonic() - began
+    # The bootstrap server of 0.5.8 answers for an engine rank that it does not know yet with a traceback of 15 lines in the engine's log;
+    # ranks have registered when the instance begins to answer.
+    asked = ranks.registration_urls(rank)
+    registrations = {name: http.request(open_url, url, 5) if health.status else NOT_ASKED for name, url in asked.items()}
     return ranks.Observed(
         installed=os.path.exists(rank["python"]),
         load=unit.load,
         active=unit.active,
         restarts=unit.restarts,
         health=health,
-        registrations={name: http.request(open_url, url, 5) for name, url in ranks.registration_urls(rank).items()},
+        registrations=registrations,
         waited=waited,
     )
 
