@@ -28,6 +28,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.rtnl impo
 
 LOCK_SECONDS = 20.0
 SETTLE_SECONDS = 60
+#: Seconds for commands that are slow on a busy machine, by a word of theirs: systemd reads all units again and runs its generators.
+PATIENCE: Dict[str, float] = {"settle": SETTLE_SECONDS + 10.0, "daemon-reload": 90.0}
 HEAL_SECONDS = 12.0
 #: Attempts after which a transaction whose files and names are as before is closed, whatever else is not.
 MOST_TRIES = 4
@@ -358,5 +360,5 @@ def main(words: List[str]) -> int:
 
 
 def bounded(words: List[str]) -> runner.Answer:
-    """Run a command of the host that ends by itself or is ended; settling is allowed longer."""
-    return runner.run(words, SETTLE_SECONDS + 10 if "settle" in words else runner.SECONDS)
+    """Run a command of the host that ends by itself or is ended; what waits for others is allowed longer."""
+    return runner.run(words, next((seconds for word, seconds in PATIENCE.items() if word in words), runner.SECONDS))
