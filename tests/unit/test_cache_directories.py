@@ -49,7 +49,7 @@ def test_a_unit_on_cpus_is_what_it_was() -> None:
 
 
 def engine_task(name: str) -> Any:
-    tasks = yaml.safe_load((TEMPLATE.parents[1] / "tasks/main.yml").read_text(encoding="utf-8"))
+    tasks = yaml.safe_load((TEMPLATE.parents[1] / "tasks/turn.yml").read_text(encoding="utf-8"))
     names = [row["name"] for row in tasks]
     assert names.index("Stop their other ranks") < names.index(name) < names.index("Start the ranks")
     return tasks[names.index(name)]

@@ -64,7 +64,8 @@ def test_links_are_switched_to_complete_trees(tmp_path: Path) -> None:
     ],
 )
 def test_roles_switch_the_links_of_what_they_start(role: str, given: dict[str, object], tmp_path: Path) -> None:
-    tasks = yaml.safe_load((ROOT / "roles" / role / "tasks/main.yml").read_text(encoding="utf-8"))
+    files = sorted((ROOT / "roles" / role / "tasks").glob("*.yml"))
+    tasks = [task for file in files for task in yaml.safe_load(file.read_text(encoding="utf-8"))]
     (links,) = [
         task["railyard.sglang.service_state"]["links"] for task in tasks if "links" in task.get("railyard.sglang.service_state", {})
     ]
