@@ -121,14 +121,17 @@ def test_hosts_that_do_not_answer_are_named(nowhere: Lab) -> None:
 
 def test_input_for_a_lab_that_is_not_up_is_taken(tmp_path: Path) -> None:
     """More than a pipe holds, as Ansible sends a module: a broken pipe would hide why."""
-    run = subprocess.run(
-        [ROOT / "roles/lab/files/lab-ssh.sh", "-F", tmp_path / "ssh_config", "p0"],
-        input=b"x" * (1 << 20),
-        capture_output=True,
-        check=False,
-    )
+    wrapper = [str(ROOT / "roles/lab/files/lab-ssh.sh"), "-F", str(tmp_path / "ssh_config"), "p0"]
+    with subprocess.Popen(wrapper, stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as run:
+        assert run.stdin is not None
+        assert run.stderr is not None
+        # Unlike communicate(), this fails with a broken pipe.
+        left = memoryview(b"x" * (1 << 20))
+        while left:
+            left = left[run.stdin.write(left) :]
+        run.stdin.close()
+        assert b"lab is not up" in run.stderr.read()
     assert run.returncode == 255
-    assert b"lab is not up" in run.stderr
 
 
 def test_files_of_the_checkout_are_not_touched() -> None:
