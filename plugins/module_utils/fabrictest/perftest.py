@@ -61,6 +61,9 @@ def command(test: Dict[str, Any], program: str) -> List[str]:
         line += ["-D", str(test["seconds"])]
     if test.get("traffic_class") is not None:
         line += [f"--tclass={test['traffic_class']}"]
+    if ":" in (test.get("peer") or ""):
+        # Without it perftest's own TCP connection is IPv4's; from release 23.07 on.
+        line.append("--ipv6-addr")
     return line + ([test["peer"]] if test["role"] == "client" else [])
 
 

@@ -62,7 +62,7 @@ REASONS = {
         "systemd could not run it under the engine's hardening", "what systemd says; the properties are those of the engine's unit", "",
     ),
     "no-program": Reason("the program could not be started", "install the package perftest anew", ""),
-    "option": Reason("this perftest does not know an option", "perftest 4.4 or newer", ""),
+    "option": Reason("this perftest does not know an option", "perftest 4.4 or newer; 23.07 or newer where hosts meet by IPv6", ""),
     "no-perftest": Reason("perftest is not installed", "install the package perftest, or set fabric_require_perftest: false", ""),
     "no-stack": Reason("the stack is not installed", "run site.yml --tags stack, or set fabric_allreduce: false", ""),
     "no-port": Reason("the host has no data port there", "cable, transceiver, switch port", ""),

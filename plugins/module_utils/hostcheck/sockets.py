@@ -105,14 +105,20 @@ def _links(directory: str, found: Open) -> Iterator[str]:
 def open_files(root: Root) -> Open:
     """Return what the processes have open of what matters here."""
     found = Open()
+    place = root.real("/proc")
+    if place is None:
+        return found
+    base = root.base + place
     try:
-        entries = os.listdir(root.base + "/proc")
+        entries = os.listdir(base)
     except OSError:
         return found
     found.known = True
     for entry in entries:
         # Hundreds of thousands of links on a busy host: read them straight, they are shown and never followed.
-        for target in _links(f"{root.base}/proc/{entry}/fd", found) if entry.isdigit() else ():
+        # In a captured tree either may be a link that leads out of it.
+        own = entry.isdigit() and not any(os.path.islink(f"{base}/{entry}{part}") for part in ("", "/fd"))
+        for target in _links(f"{base}/{entry}/fd", found) if own else ():
             if target.startswith("socket:["):
                 found.sockets[target[8:-1]] = int(entry)
             else:

@@ -97,9 +97,9 @@ def _nvshmem(env: Mapping[str, str]) -> list[Verdict]:
     if len(lists) > 1:
         text = "NVSHMEM_HCA_LIST and NVSHMEM_HCA_PE_MAPPING exclude each other: NVSHMEM ignores the second"
         found.append(Verdict("environment.exclusive", "error", text, "keep one"))
-    if lists and env.get("NVSHMEM_ENABLE_NIC_PE_MAPPING", "0")[:1] in "0nNfF":
-        text = f"{' and '.join(lists)} without NVSHMEM_ENABLE_NIC_PE_MAPPING=1: NVSHMEM does not look at it"
-        found.append(Verdict("environment.incomplete", "warning", text, "set NVSHMEM_ENABLE_NIC_PE_MAPPING=1, or leave the list out"))
+    if lists == ["NVSHMEM_HCA_PE_MAPPING"] and env.get("NVSHMEM_ENABLE_NIC_PE_MAPPING", "0")[:1] in "0nNfF":
+        text = "NVSHMEM_HCA_PE_MAPPING without NVSHMEM_ENABLE_NIC_PE_MAPPING=1: NVSHMEM deals no devices by it"
+        found.append(Verdict("environment.incomplete", "warning", text, "set NVSHMEM_ENABLE_NIC_PE_MAPPING=1, or leave the mapping out"))
     return found
 
 

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+import itertools
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.context import Context
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.rails import planned
@@ -79,20 +80,36 @@ def _nic_links(context: Context) -> Iterator[Row]:
         yield unknown(rule, "no planned device is there")
 
 
+def _between(gpus: Iterable[List[str]], nics: Iterable[List[str]]) -> Set[str]:
+    """Return the bridges that traffic between a GPU and a NIC passes where a switch joins them: without one it goes through the CPU.
+
+    :param gpus: ways to functions from their root port on, as C(pci_path) of the facts.
+    """
+    found: Set[str] = set()
+    for gpu, nic in itertools.product(gpus, nics):
+        shared = sum(1 for _pair in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(gpu, nic)))
+        if any(pci.is_function(part) for part in gpu[:shared]):
+            found.update(gpu[shared:-1], nic[shared:-1])
+    return found
+
+
 def _acs(context: Context) -> Iterator[Row]:
     rule, wanted = "preflight.acs", "no redirect"
-    ways = [row["pci_path"] for row in [*context.facts["devices"], *context.facts["gpus"]] if row["pci_path"]]
+    devices = [context.device(rail.device) for rail in planned(context)]
+    gpus = [context.gpus[index]["pci_path"] for index in context.planned_gpus if index < len(context.gpus)]
+    between = _between([way for way in gpus if way], [device["pci_path"] for device in devices if device and device["pci_path"]])
     acs = context.facts["system"]["acs"]
-    if not any(len(way) > 2 for way in ways):
-        yield needless(rule, "there is no PCIe bridge between GPUs and NICs")
+    redirecting = [address for address in acs["redirecting"] if address in between] if acs else []
+    if not between:
+        yield needless(rule, "no PCIe switch joins a planned GPU and a planned NIC")
     elif acs is None:
         yield unknown(rule, "the configuration space of bridges cannot be read (not root?)", wanted)
-    elif acs["redirecting"]:
+    elif redirecting:
         yield bad(
-            rule, f"PCIe access control sends traffic between GPU and NIC through the CPU at {some(acs['redirecting'])}",
+            rule, f"PCIe access control sends traffic between GPU and NIC through the CPU at {some(redirecting)}",
             "switch ACS off in the firmware, or by setpci at every boot (NCCL documentation, Troubleshooting, PCI Access Control Services);"
             " not on boards with ConnectX-8, where rdma_topo of rdma-core sets these bits on purpose: waive the rule there",
-            some(acs["redirecting"], 2), wanted,
+            some(redirecting, 2), wanted,
         )
     else:
         yield good(rule, "no redirect", wanted)

@@ -75,8 +75,11 @@ def _devices(context: Context, rails: List[Rail]) -> Iterator[Row]:
 
 
 def _mode(context: Context, path: str) -> Optional[int]:
+    place = context.root.real(path)
+    if place is None:
+        return None
     try:
-        return stat.S_IMODE(os.lstat(context.root.base + path).st_mode)
+        return stat.S_IMODE(os.lstat(context.root.base + place).st_mode)
     except OSError:
         return None
 

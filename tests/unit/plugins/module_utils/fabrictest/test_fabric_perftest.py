@@ -118,6 +118,9 @@ def test_command_lines() -> None:
     assert " ".join(line) == "ib_write_bw -d mlx5_3 -i 1 -p 18520 -s 65536 -F -x 3 --report_gbits -q 4 -n 20 203.0.113.2"
     assert "203.0.113.2" not in perftest.command(order(role="server"), "ib_write_bw")
     assert "-x" not in perftest.command(order(gid_index=None), "ib_write_bw"), "InfiniBand"
+    for role in ("client", "server"):
+        assert "--ipv6-addr" in perftest.command(order(role=role, peer="2001:db8::2"), "ib_write_bw")
+        assert "--ipv6-addr" not in perftest.command(order(role=role), "ib_write_bw")
     assert perftest.command(order(iterations=0), "x")[-3:-1] == ["-D", "2"]
     latency = perftest.command(order(kind="write_lat", traffic_class=106, port=2), "ib_write_lat")
     assert "--report_gbits" not in latency

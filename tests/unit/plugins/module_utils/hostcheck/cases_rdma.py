@@ -96,6 +96,9 @@ RDMA: dict[str, list[Case]] = {
         Case(UNKNOWN, both(*(pci(f"0000:{bus + offset:02x}:0{place}.0", "config", config_space("downstream", 0, 64))
                              for bus in range(0x10, 0x90, 0x10) for offset, place in ((0, 1), (1, 0), (2, 0), (2, 1))),
                            pci("0000:f0:01.0", "config", b"")), "cannot be read"),
+        # No planned GPU is below that switch.
+        Case(OK, both(pci("0000:72:00.0", "config", config_space("downstream", 0x1D)), rank(gpus=[0])), ""),
+        Case(NEEDLESS, both(rank(gpus=[0]), rdma(rails=[], ports=["mlx5_7:1"])), "no PCIe switch joins"),
         Case(NEEDLESS, plan(rdma=None), "no GPU exchanges"),
     ],
     "iommu": [

@@ -225,6 +225,13 @@ def test_a_written_choice_of_nvshmem_stands_alone() -> None:
     assert "environment.exclusive" not in {row.rule for row in found}
 
 
+@pytest.mark.parametrize("written", [{}, {"NVSHMEM_ENABLE_NIC_PE_MAPPING": "1"}])
+def test_nvshmem_is_told_of_the_data_devices_alone(written: dict[str, str]) -> None:
+    inventory = looked().change({"sglang_args.moe-a2a-backend": "deepep", "sglang_env": written})
+    assert "environment.incomplete" not in {row.rule for row in inventory.findings()}
+    assert rank(inventory, "p0")["environment"]["NVSHMEM_HCA_LIST"] == ",".join(f"{name}:1" for name in DEVICES)
+
+
 def test_addresses_in_the_range_count() -> None:
     def two(number: int) -> dict[str, Any]:
         rows = [roce(name, 3, f"203.0.113.{32 * rail + number}/27") for rail, name in enumerate(DEVICES)]

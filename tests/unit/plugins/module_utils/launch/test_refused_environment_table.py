@@ -77,8 +77,13 @@ REFUSALS = {
         changes=NVSHMEM,
         env={"NVSHMEM_HCA_PE_MAPPING": "mlx5_0:1:1", "NVSHMEM_ENABLE_NIC_PE_MAPPING": "1"},
     ),
-    "a list that nobody looks at": written(
-        "incomplete", "NVSHMEM_HCA_LIST", "mlx5_0", "does not look at it", "set NVSHMEM_ENABLE_NIC_PE_MAPPING=1", changes=NVSHMEM
+    "a mapping that deals nothing": written(
+        "incomplete",
+        "NVSHMEM_HCA_PE_MAPPING",
+        "mlx5_0:1:1",
+        "deals no devices by it",
+        "set NVSHMEM_ENABLE_NIC_PE_MAPPING=1",
+        changes=NVSHMEM,
     ),
     "fewer threads than queues": written(
         "threads",

@@ -301,7 +301,8 @@ MANY = Context(backend="nixl", uses=frozenset({"deepep", "rdma"}))
         # NVSHMEM.
         (DEEPEP, {"NVSHMEM_HCA_LIST": "a:1", "NVSHMEM_ENABLE_NIC_PE_MAPPING": "1"}, (), ""),
         (DEEPEP, {"NVSHMEM_HCA_PE_MAPPING": "a:1:2", "NVSHMEM_ENABLE_NIC_PE_MAPPING": "yes"}, (), ""),
-        (DEEPEP, {"NVSHMEM_HCA_LIST": "a:1"}, (), "warning incomplete"),
+        (DEEPEP, {"NVSHMEM_HCA_LIST": "a:1"}, (), ""),
+        (DEEPEP, {"NVSHMEM_HCA_PE_MAPPING": "a:1:2"}, (), "warning incomplete"),
         (DEEPEP, {"NVSHMEM_HCA_PE_MAPPING": "a:1:2", "NVSHMEM_ENABLE_NIC_PE_MAPPING": "0"}, (), "warning incomplete"),
         (
             DEEPEP, {"NVSHMEM_HCA_LIST": "a:1", "NVSHMEM_HCA_PE_MAPPING": "a:1:2", "NVSHMEM_ENABLE_NIC_PE_MAPPING": "1"}, (),
