@@ -208,6 +208,9 @@ class Running:
 
     def kill(self) -> int:
         """Let the controller die: the run and all that it started, at once. Stopped first, it starts nothing more meanwhile."""
+        ended = self.process.poll()
+        if ended is not None:
+            return ended
         os.kill(self.process.pid, signal.SIGSTOP)
         _kill([self.process.pid, *descendants(self.process.pid)])
         return self.process.wait(15)
