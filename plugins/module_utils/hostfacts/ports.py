@@ -158,11 +158,22 @@ def without_ports(facts: Dict[str, Any]) -> List[str]:
     return sorted((str(row["name"]) for row in facts.get("devices") or [] if not row.get("ports")), key=natural)
 
 
+def _as_in_sysfs(text: str) -> str:
+    """Return a PCI address as sysfs writes it, any other text as it is.
+
+    nvidia-smi writes capitals and eight digits for the domain; lspci leaves the domain out, and then means the first.
+    """
+    found = PCI.match(text)
+    if not found:
+        return text
+    domain, bus, device, function = found.groups()
+    return f"{int(domain or '0', 16):04x}:{bus}:{device}.{function}".lower()
+
+
 def named(port: Port, names: Set[str]) -> bool:
     """Return whether a list of names, name:port items or PCI addresses means this port."""
-    # lspci leaves the domain out, and then means the first.
-    short = port.pci[5:] if port.pci.startswith("0000:") else port.pci
-    return bool({port.device, port.key, port.pci, short} & names - {""})
+    places = {_as_in_sysfs(name) for name in names}
+    return bool({port.device, port.key} & names - {""} or {_as_in_sysfs(port.pci)} & places - {""})
 
 
 def is_network(text: str) -> bool:

@@ -167,6 +167,7 @@ def select(facts: Dict[str, Any], options: Optional[Options] = None) -> Dict[str
         and reasons. With C(ambiguous) set nothing is chosen; C(proposed) then holds the likeliest answer.
     """
     options = options or Options()
+    options = replace(options, address_range=options.address_range or None)
     ports, locality = flatten(facts), Locality(facts)
     problems: List[str] = []
     if options.address_range is not None and not is_network(options.address_range):
