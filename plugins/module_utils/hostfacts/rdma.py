@@ -100,14 +100,16 @@ def _connect(port: Facts, netdevs: List[str], interfaces: Mapping[str, Facts]) -
     wearer = bond["bond"] if bond else name
     mtu = interface.get("mtu")
     choice = gids.own(port["gids"], [name, wearer]) if ethernet else None
+    # The slaves of a bond have no addresses of their own, and the port below a VLAN may have none or one for other purposes.
+    carriers = dict.fromkeys([choice["ndev"] if choice else None, wearer, *netdevs])
+    addresses = [row for carrier in carriers if carrier and carrier in interfaces for row in interfaces[carrier]["addresses"]]
     port.update(
         netdev=name,
         netdevs=netdevs,
         netdev_mtu=mtu,
         active_mtu=net.roce_mtu(mtu) if ethernet else None,
         bond=bond,
-        # The slaves of a bond have no addresses of their own.
-        addresses=interfaces[wearer]["addresses"] if wearer and wearer in interfaces else [],
+        addresses=list(dict.fromkeys(addresses)),
         # GID 0 of an InfiniBand port ends with the port's GUID.
         guid=port["gids"][0]["gid"][20:] if port["link_layer"] == "InfiniBand" and port["gids"] else None,
         rocev2_gid=choice,

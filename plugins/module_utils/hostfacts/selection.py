@@ -16,6 +16,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.ports im
     ACTIVE,
     ETHERNET,
     Port,
+    beside,
     flatten,
     gid_index,
     inside,
@@ -108,7 +109,8 @@ def _rails(chosen: Sequence[Port], found: gpumap.Map, indexes: Dict[str, Optiona
     rows: List[Dict[str, Any]] = [
         {
             "gpus": serves.get(port.device, []), "device": port.device, "port": port.number, "pci": port.pci or None,
-            "netdev": port.netdev or None, "gid_index": indexes[port.key], "addresses": list(port.addresses),
+            "netdev": port.netdev or None, "gid_index": indexes[port.key],
+            "addresses": list(beside(port, indexes[port.key])),
         }
         for port in chosen
     ]
