@@ -134,9 +134,9 @@ ansible_facts:
           description:
             - RDMA devices with names, GUIDs, driver, firmware, board, PCI address and way through PCI, NUMA node, V(is_vf), bond
               (C(lag)) and C(ports).
-            - A port has state, rate, link layer, network devices with MTU and addresses, C(active_mtu) (derived, Ethernet only), the
-              used slots of the GID table, C(rocev2_gid_index) of the port's own address, C(nccl_auto_gid_index) that NCCL would take by
-              itself, and traffic class, PFC, ECN and trust where drivers show them.
+            - A port has state, rate, link layer, network devices with MTU and addresses (those of VLANs on it, too), C(active_mtu)
+              (derived, Ethernet only), the used slots of the GID table, C(rocev2_gid_index) of the port's own address,
+              C(nccl_auto_gid_index) that NCCL would take by itself, and traffic class, PFC, ECN and trust where drivers show them.
           returned: always
           type: list
           elements: dict
@@ -144,7 +144,9 @@ ansible_facts:
           description:
             - GPUs in the order of their PCI addresses, with model, UUID, NUMA node, the nearest NICs (C(nics)), the path class to them
               (C(path), one of V(PIX), V(PXB), V(PHB), V(NODE), V(UNKNOWN), V(SYS)), the ties among them (C(tied)), the classes to
-              all devices (C(paths)) and the GPUs that have a nearest NIC in common (C(shared_with)).
+              all devices (C(paths)) and the GPUs of the same vendor that have a nearest NIC in common (C(shared_with)).
+            - C(index) is the number by which the programs of its vendor know a GPU, V(null) where they do not see it, for example
+              because C(vfio-pci) holds it for a guest.
           returned: always
           type: list
           elements: dict

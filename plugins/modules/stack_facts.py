@@ -120,7 +120,7 @@ ansible_facts:
           type: list
           elements: dict
         gpus:
-          description: GPUs with C(index), C(model), C(firmware) and C(bios).
+          description: GPUs with C(index), V(null) where no process can use it, C(model), C(firmware) and C(bios).
           returned: always
           type: list
           elements: dict

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck import environment, kernellog, nvsmi, sockets
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcheck.runner import Runner
-from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import net, netlink
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import gpu, net, netlink
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.gather import gather
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
 from ansible_collections.railyard.sglang.plugins.module_utils.services.units import DIRECTORY, MARK
@@ -135,7 +135,8 @@ class Context:
     def gpus(self) -> List[Dict[str, Any]]:
         """Return the GPUs of the kind that the plan uses and that have their driver, in the order in which programs count them."""
         vendors = {VENDORS[device] for device in self.devices if device in VENDORS}
-        return [row for row in self.facts["gpus"] if row["vendor"] in vendors and row["driver"] in ("nvidia", "amdgpu")]
+        drivers = gpu.DRIVERS.values()
+        return [row for row in self.facts["gpus"] if row["vendor"] in vendors and row["index"] is not None and row["driver"] in drivers]
 
     def is_there(self, pid: int) -> bool:
         """Return whether a process can be looked at: those of another PID namespace, or hidden from a plain user, cannot."""

@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare import rails
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.clock import Clock
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.rails import Rail
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.locality import counted
 
 ROUTER = "router"
 
@@ -108,8 +109,7 @@ def members(plan: Mapping[str, Any]) -> list[Member]:
 
 
 def _gpus(facts: Mapping[str, Any]) -> str:
-    rows = facts["gpus"]
-    models = Counter(str(row.get("model") or row.get("device") or row.get("vendor") or "unknown") for row in rows)
+    models = Counter(str(row.get("model") or row.get("device") or row.get("vendor") or "unknown") for row in counted(facts))
     return ", ".join(f"{count} x {model}" for model, count in sorted(models.items())) or "none"
 
 
@@ -118,7 +118,7 @@ def _topology(facts: Mapping[str, Any], own: Sequence[Rail]) -> dict[str, str]:
     found = {"NUMA nodes": ", ".join(map(str, facts["system"].get("numa_nodes") or [])) or "unknown"} if facts["system"] else {}
     for index, rail in enumerate(own):
         found[f"NUMA node of rail {index}"] = "unknown" if rail.numa is None else str(rail.numa)
-    for gpu in facts["gpus"]:
+    for gpu in counted(facts):
         paths = gpu.get("paths") or {}
         found[f"NUMA node of GPU {gpu['index']}"] = "unknown" if gpu.get("numa_node") is None else str(gpu["numa_node"])
         for index, rail in enumerate(own):

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import gpumap
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.locality import Locality
-from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.ports import ACTIVE, Port, flatten, order
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.ports import ACTIVE, Port, beside, flatten, order
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def _usable(text: str) -> bool:
 def _rail(port: Port, device: Mapping[str, Any], row: Mapping[str, Any], gid: int | None) -> Rail:
     active = port.state == ACTIVE
     model = "/".join(str(device[name]) for name in ("hca_type", "board_id") if device.get(name))
-    own = [text for text in port.addresses if "/" in text] or list(port.addresses)
+    found = beside(port, port.gid_index if gid is None else gid)
+    own = [text for text in found if "/" in text] or list(found)
     return Rail(
         device=port.device,
         port=port.number,

@@ -9,7 +9,6 @@ may their rows: they belong to one rank.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ def own_subnets(ports: List[Port], context: Context) -> Optional[bool]:
     if ports and all(port.layer == INFINIBAND for port in ports):
         # A subnet manager makes one network of them, whatever addresses IPoIB has.
         return False
-    networks = [[text for text in subnets(port) if within(text, context.address_range)] for port in ports]
+    networks = [subnets(port, context.address_range) for port in ports]
     if not ports or not all(networks):
         return None
     flat = [network for rows in networks for network in set(rows)]
@@ -87,13 +86,6 @@ def release(text: str) -> Tuple[int, ...]:
     """Return the numbers at the start of a version."""
     found = re.match(r"^(\d+)\.(\d+)\.(\d+)", text)
     return tuple(int(part) for part in found.groups()) if found else ()
-
-
-def within(network: str, wanted: Optional[str]) -> bool:
-    """Return whether a network lies in another one, for example C(192.0.2.0/25) in C(192.0.2.0/24); in None lies everything."""
-    if wanted is None:
-        return True
-    return ipaddress.ip_address(network.partition("/")[0]) in ipaddress.ip_network(wanted, strict=False)
 
 
 def _ib_device(ports: List[Port], selection: Dict[str, Any], context: Context) -> Row:
@@ -148,7 +140,8 @@ def _gid(ports: List[Port], selection: Dict[str, Any], context: Context) -> List
         return []
     why = f"the ports have different RoCE v2 GID indexes ({text}), so that none is set; Mooncake, too, then looks by itself"
     if context.address_range:
-        return [row("NCCL_IB_ADDR_RANGE", context.address_range, why)]
+        family = row("NCCL_IB_ADDR_FAMILY", "AF_INET6", "NCCL takes NCCL_IB_ADDR_RANGE for a network of IPv4 unless it is told")
+        return [row("NCCL_IB_ADDR_RANGE", context.address_range, why), *([family] if ":" in context.address_range else [])]
     return [unknown("NCCL_IB_ADDR_RANGE", f"{VARIABLES['address_range']}: the network of the data addresses", why)]
 
 

@@ -72,7 +72,8 @@ def gather(root: Root, subsets: Sequence[str] = SUBSETS, use_netlink: bool = Tru
     for row in gpus:
         row.update(distance.nearest(row, devices, is_guest))
     for row in gpus:
-        row["shared_with"] = [other["index"] for other in gpus if other is not row and set(other["nics"]) & set(row["nics"])]
+        others = [other for other in gpus if other is not row and other["vendor"] == row["vendor"] and other["index"] is not None]
+        row["shared_with"] = [other["index"] for other in others if set(other["nics"]) & set(row["nics"])]
     paths = [row["pci_path"] for row in [*devices, *gpus]]
     return {
         "present": any(device["ports"] for device in devices),

@@ -12,6 +12,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot 
 
 NVIDIA, AMD = "0x10de", "0x1002"
 VENDORS = {NVIDIA: "nvidia", AMD: "amd"}
+DRIVERS = {"nvidia": "nvidia", "amd": "amdgpu"}
 # VGA and 3D controllers; AMD's accelerators are processing accelerators or display controllers. An AMD VGA controller may be the
 # one inside the CPU, so it counts only when KFD runs compute on it.
 CLASSES = {NVIDIA: ("0x0300", "0x0302"), AMD: ("0x1200", "0x0380", "0x0302")}
@@ -84,8 +85,21 @@ def _amd(root: Root, directory: str, device: Optional[str], node: Dict[str, int]
     return {"model": model or None, "uuid": unique or None, "minor": node.get("drm_render_minor")}
 
 
+def _count(rows: List[Facts]) -> None:
+    """Number the GPUs of each vendor as its programs count them. One that its driver does not have (vfio-pci) they do not see."""
+    for vendor, driver in DRIVERS.items():
+        own = [row for row in rows if row["vendor"] == vendor]
+        # A capture may hold no driver at all, and a host may not have loaded it yet.
+        wanted = driver if any(row["driver"] == driver for row in own) else None
+        for index, row in enumerate(row for row in own if row["driver"] == wanted):
+            row["index"] = index
+
+
 def gpus(root: Root) -> List[Facts]:
-    """Return the GPUs in the order of their PCI addresses, which is that of C(nvidia-smi) and C(rocm-smi)."""
+    """Return the GPUs in the order of their PCI addresses, which is that of C(nvidia-smi) and C(rocm-smi).
+
+    Their C(index) is None where no process can use them.
+    """
     known, computing = nvidia_information(root), kfd_nodes(root)
     vendors = _addresses(root, known, computing)
     found: List[Facts] = []
@@ -100,7 +114,7 @@ def gpus(root: Root) -> List[Facts]:
         rows = _nvidia(known.get(address, {})) if of_nvidia else _amd(root, directory, device, computing.get(address, {}))
         found.append(
             {
-                "index": len(found),
+                "index": None,
                 "pci": address,
                 "pci_path": pci.pci_path(directory),
                 "vendor": VENDORS[vendors[address]],
@@ -113,4 +127,5 @@ def gpus(root: Root) -> List[Facts]:
                 "partitions": computing.get(address, {}).get("partitions"),
             }
         )
+    _count(found)
     return found

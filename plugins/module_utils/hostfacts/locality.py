@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
+from collections import Counter
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.ports import Port
 
@@ -24,6 +25,17 @@ def _hops(one: Sequence[str], other: Sequence[str]) -> int:
     return len(one) + len(other) - 2 * shared
 
 
+def counted(facts: Mapping[str, Any]) -> List[Dict[str, Any]]:
+    """Return the GPUs that a process can use, in the order in which it counts them.
+
+    Each vendor's programs count their own from 0: of two vendors it is the one of most GPUs, beside which the other's is a display.
+    """
+    rows = [row for row in facts.get("gpus") or [] if row["index"] is not None]
+    usual = Counter(row.get("vendor") for row in rows).most_common(1)
+    own = [row for row in rows if row.get("vendor") == usual[0][0]]
+    return sorted(own, key=lambda row: int(row["index"]))
+
+
 class Locality:
     """Distances between the GPUs and the devices of one host.
 
@@ -35,7 +47,7 @@ class Locality:
         ways = {str(row["name"]): row.get("pci_path") or [] for row in facts.get("devices") or []}
         self.gpus: List[int] = []
         self._table: Dict[int, Dict[str, Distance]] = {}
-        for gpu in sorted(facts.get("gpus") or [], key=lambda row: int(row["index"])):
+        for gpu in counted(facts):
             paths = gpu.get("paths") or {name: gpu.get("path") for name in [*(gpu.get("nics") or []), *(gpu.get("tied") or [])]}
             rows = {}
             for name, path in paths.items():

@@ -26,6 +26,8 @@ PCI = re.compile(r"^(?:([0-9a-fA-F]{4,}):)?([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([
 SUBFUNCTION = re.compile(r"S\d+$")
 PLANE_MANAGEMENT = re.compile(r"^smi\d*$")
 
+Gid = Tuple[int, str, str]
+
 
 @dataclass(frozen=True)
 class Port:
@@ -37,7 +39,8 @@ class Port:
     :ivar parent: PCI address of the physical function when this is a virtual function or a subfunction.
     :ivar representor: the port stands for a virtual function or a subfunction behind the card's own port.
     :ivar gid_index: of the RoCE v2 GID for the port's own address.
-    :ivar gids: RoCE v2 GIDs for IPv4 addresses, with their indexes.
+    :ivar gids: index, address and network device of its RoCE v2 GIDs.
+    :ivar addresses: of all network devices that its GIDs belong to, those of its own GID first.
     :ivar several: the device has more than one port.
     """
 
@@ -61,7 +64,7 @@ class Port:
     bond: str
     gid_index: Optional[int]
     gids_read: bool
-    gids: Tuple[Tuple[int, str], ...]
+    gids: Tuple[Gid, ...]
     addresses: Tuple[str, ...]
 
     @property
@@ -77,7 +80,7 @@ class Port:
     @property
     def zeroconf(self) -> bool:
         """Return whether the port's own IPv4 address is one that hosts give themselves when nobody gives them one."""
-        return any(index == self.gid_index and address.startswith("169.254.") for index, address in self.gids)
+        return any(index == self.gid_index and address.startswith("169.254.") for index, address, _ndev in self.gids)
 
     @property
     def bandwidth(self) -> float:
@@ -106,12 +109,24 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def _gids(port: Dict[str, Any]) -> Tuple[Gid, ...]:
+    """Return the RoCE v2 GIDs of a port."""
+    rows = [row for row in port.get("gids") or [] if row.get("type") == "v2"]
+    found = [(row["index"], str(row.get("ipv4") or row.get("gid") or ""), str(row.get("ndev") or "")) for row in rows]
+    return tuple(entry for entry in found if _is_address(entry[1]))
+
+
 def _addresses(port: Dict[str, Any]) -> Tuple[str, ...]:
-    """Return the port's own addresses: what is on its network interface, else what its GID table shows."""
-    own = port.get("netdev")
+    """Return the port's own addresses: what is on its network interfaces, else what its GID table shows."""
+    near = (None, "", port.get("netdev"), *(port.get("netdevs") or []))
     found: List[str] = [str(row) for row in port.get("addresses") or []]
-    found += [str(row["ipv4"]) for row in port.get("gids") or [] if row.get("ipv4") and row.get("ndev") in (None, "", own)]
-    return tuple(dict.fromkeys(filter(_is_address, found)))
+    found += [str(row["ipv4"]) for row in port.get("gids") or [] if row.get("ipv4") and row.get("ndev") in near]
+    # Every port has link-local ones, made of its hardware address.
+    found += [address for _index, address, ndev in _gids(port) if ndev in near and not ipaddress.ip_address(address).is_link_local]
+    own: Dict[Any, str] = {}
+    for text in filter(_is_address, found):
+        own.setdefault(ipaddress.ip_interface(text).ip, text)
+    return tuple(own.values())
 
 
 def _port(device: Dict[str, Any], port: Dict[str, Any]) -> Port:
@@ -142,7 +157,7 @@ def _port(device: Dict[str, Any], port: Dict[str, Any]) -> Port:
         bond=str((port.get("bond") or {}).get("bond") or ""),
         gid_index=port.get("rocev2_gid_index"),
         gids_read="gids" in port,
-        gids=tuple((row["index"], row["ipv4"]) for row in port.get("gids") or [] if row.get("type") == "v2" and row.get("ipv4")),
+        gids=_gids(port),
         addresses=_addresses(port),
     )
 
@@ -158,11 +173,22 @@ def without_ports(facts: Dict[str, Any]) -> List[str]:
     return sorted((str(row["name"]) for row in facts.get("devices") or [] if not row.get("ports")), key=natural)
 
 
+def _as_in_sysfs(text: str) -> str:
+    """Return a PCI address as sysfs writes it, any other text as it is.
+
+    nvidia-smi writes capitals and eight digits for the domain; lspci leaves the domain out, and then means the first.
+    """
+    found = PCI.match(text)
+    if not found:
+        return text
+    domain, bus, device, function = found.groups()
+    return f"{int(domain or '0', 16):04x}:{bus}:{device}.{function}".lower()
+
+
 def named(port: Port, names: Set[str]) -> bool:
     """Return whether a list of names, name:port items or PCI addresses means this port."""
-    # lspci leaves the domain out, and then means the first.
-    short = port.pci[5:] if port.pci.startswith("0000:") else port.pci
-    return bool({port.device, port.key, port.pci, short} & names - {""})
+    places = {_as_in_sysfs(name) for name in names}
+    return bool({port.device, port.key} & names - {""} or {_as_in_sysfs(port.pci)} & places - {""})
 
 
 def is_network(text: str) -> bool:
@@ -185,11 +211,26 @@ def gid_index(port: Port, network: Optional[str]) -> Optional[int]:
     if network is None or port.layer != ETHERNET or not port.gids:
         return port.gid_index
     wanted = ipaddress.ip_network(network, strict=False)
-    fitting = [index for index, address in port.gids if ipaddress.ip_address(address) in wanted]
+    fitting = [index for index, address, _ndev in port.gids if ipaddress.ip_address(address) in wanted]
     return port.gid_index if port.gid_index in fitting else min(fitting, default=None)
 
 
-def subnets(port: Port) -> List[str]:
-    """Return the IPv4 networks that a port is in; empty where no address with its prefix is known."""
-    rows = [ipaddress.ip_interface(row) for row in port.addresses if "/" in row]
-    return [str(row.network) for row in rows if row.version == 4 and not row.ip.is_link_local]
+def beside(port: Port, index: Optional[int]) -> Tuple[str, ...]:
+    """Return the addresses on the interface that a GID belongs to; all of the port's where that is not known.
+
+    A port may have addresses of management or storage beside those of a VLAN that carries data, or the other way round.
+    """
+    ndev = next((ndev for number, _address, ndev in port.gids if number == index), "")
+    here = {ipaddress.ip_address(address) for _number, address, other in port.gids if other in ("", ndev)}
+    elsewhere = {ipaddress.ip_address(address) for _number, address, _ndev in port.gids} - here if ndev else set()
+    return tuple(row for row in port.addresses if ipaddress.ip_interface(row).ip not in elsewhere)
+
+
+def subnets(port: Port, network: Optional[str] = None) -> List[str]:
+    """Return the networks that a port's data is in; empty where no address with its prefix is known.
+
+    :param network: only those of addresses in it; without it those of IPv4.
+    """
+    wanted = ipaddress.ip_network(network or "0.0.0.0/0", strict=False)
+    rows = [ipaddress.ip_interface(row) for row in beside(port, gid_index(port, network)) if "/" in row]
+    return [str(row.network) for row in rows if row.ip in wanted and not row.ip.is_link_local]

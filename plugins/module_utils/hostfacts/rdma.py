@@ -100,14 +100,16 @@ def _connect(port: Facts, netdevs: List[str], interfaces: Mapping[str, Facts]) -
     wearer = bond["bond"] if bond else name
     mtu = interface.get("mtu")
     choice = gids.own(port["gids"], [name, wearer]) if ethernet else None
+    # The slaves of a bond have no addresses of their own, and the port below a VLAN may have none or one for other purposes.
+    carriers = dict.fromkeys([choice["ndev"] if choice else None, wearer, *netdevs])
+    addresses = [row for carrier in carriers if carrier and carrier in interfaces for row in interfaces[carrier]["addresses"]]
     port.update(
         netdev=name,
         netdevs=netdevs,
         netdev_mtu=mtu,
         active_mtu=net.roce_mtu(mtu) if ethernet else None,
         bond=bond,
-        # The slaves of a bond have no addresses of their own.
-        addresses=interfaces[wearer]["addresses"] if wearer and wearer in interfaces else [],
+        addresses=list(dict.fromkeys(addresses)),
         # GID 0 of an InfiniBand port ends with the port's GUID.
         guid=port["gids"][0]["gid"][20:] if port["link_layer"] == "InfiniBand" and port["gids"] else None,
         rocev2_gid=choice,
@@ -120,9 +122,11 @@ def _device(root: Root, name: str, uverbs: Dict[str, Facts]) -> Tuple[Facts, str
     """Return what a device's own directory says, that directory, and the directory of its PCI function."""
     base = root.real(f"{CLASS}/{name}") or f"{CLASS}/{name}"
     directory = root.real(base + "/device")
-    function = pci.place(directory or base)
+    place = pci.place(directory or base)
+    # Only soft devices name a network device so. Kernels up to 5.10 put them below its function, as if they were that hardware.
     parent = root.read(base + "/parent") or None
-    soft = pci.place(root.real(f"{net.CLASS}/{parent}")) if parent and not function else None
+    function = None if parent else place
+    soft = pci.place(root.real(f"{net.CLASS}/{parent}")) or place if parent else None
     where = function or soft
     device = {
         "name": name,
@@ -142,10 +146,10 @@ def _device(root: Root, name: str, uverbs: Dict[str, Facts]) -> Tuple[Facts, str
         "hca_type": root.read(base + "/hca_type") or None,
         "board_id": root.read(base + "/board_id") or None,
         "is_vf": bool(function and root.link(function + "/physfn")),
-        "is_sf": "/mlx5_core.sf." in (directory or base),
+        "is_sf": not parent and "/mlx5_core.sf." in (directory or base),
         "pf_pci": root.link(function + "/physfn") if function else None,
         "num_vfs": pci.virtual_functions(root, function) if function else None,
-        "virtual": "/virtual/" in base,
+        "virtual": "/virtual/" in base or parent is not None,
         "smi": bool(SMI.fullmatch(name)),
         "parent": parent,
         "parent_pci": soft.rpartition("/")[2] if soft else None,
@@ -169,10 +173,22 @@ def _mark_representors(device: Facts, interfaces: Mapping[str, Facts]) -> None:
         port["representor"] = named_so or (nameless and alive and device["driver"] == "mlx5_core")
 
 
-def _is_lag(device: Facts, port: Facts, taken: Dict[str, str]) -> bool:
-    """Return whether a device stands for a whole bond: it is on the bond itself, or no other slave has a device of its own."""
+def _elsewhere(interface: Facts, card: str) -> bool:
+    """Return whether a network device is on no function of a card."""
+    place = interface["pci"]
+    return interface["virtual"] or (place is not None and place.rpartition(".")[0] != card)
+
+
+def _is_lag(device: Facts, port: Facts, taken: Dict[str, str], interfaces: Mapping[str, Facts]) -> bool:
+    """Return whether a device stands for a whole bond: it is on the bond itself, or no other slave has a device of its own.
+
+    A card bonds its own ports and only them: Linux drivers/net/ethernet/mellanox/mlx5/core/lag/lag.c. Any other bond is the kernel's.
+    """
     bond = port["bond"]
     if not bond or device["is_vf"] or device["is_sf"]:
+        return False
+    card = (device["pci"] or "").rpartition(".")[0]
+    if card and any(_elsewhere(interfaces[slave], card) for slave in bond["slaves"] if slave in interfaces):
         return False
     return port["netdev"] == bond["bond"] or not any(taken.get(slave, device["name"]) != device["name"] for slave in bond["slaves"])
 
@@ -213,5 +229,5 @@ def devices(
         port["dcb"] = answers.get(port["netdev"])
         port["traffic"] = traffic.settings(root, port["netdev"], port["dcb"])
     for device in found:
-        device["lag"] = next((port["bond"] for port in device["ports"] if _is_lag(device, port, taken)), None)
+        device["lag"] = next((port["bond"] for port in device["ports"] if _is_lag(device, port, taken, interfaces)), None)
     return found

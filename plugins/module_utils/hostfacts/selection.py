@@ -16,6 +16,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.ports im
     ACTIVE,
     ETHERNET,
     Port,
+    beside,
     flatten,
     gid_index,
     inside,
@@ -108,7 +109,8 @@ def _rails(chosen: Sequence[Port], found: gpumap.Map, indexes: Dict[str, Optiona
     rows: List[Dict[str, Any]] = [
         {
             "gpus": serves.get(port.device, []), "device": port.device, "port": port.number, "pci": port.pci or None,
-            "netdev": port.netdev or None, "gid_index": indexes[port.key], "addresses": list(port.addresses),
+            "netdev": port.netdev or None, "gid_index": indexes[port.key],
+            "addresses": list(beside(port, indexes[port.key])),
         }
         for port in chosen
     ]
@@ -167,6 +169,7 @@ def select(facts: Dict[str, Any], options: Optional[Options] = None) -> Dict[str
         and reasons. With C(ambiguous) set nothing is chosen; C(proposed) then holds the likeliest answer.
     """
     options = options or Options()
+    options = replace(options, address_range=options.address_range or None)
     ports, locality = flatten(facts), Locality(facts)
     problems: List[str] = []
     if options.address_range is not None and not is_network(options.address_range):

@@ -118,7 +118,7 @@ def config_of(folder: str) -> Dict[str, Any]:
 
 def devices_of(root: Root, wanted: Sequence[int]) -> List[str]:
     """Return the PCI device ids of the GPUs with these numbers, of all where the host has fewer."""
-    found = [row for row in gpu.gpus(root) if row["vendor"] == "nvidia" and not row["is_vf"]]
+    found = [row for row in gpu.gpus(root) if row["vendor"] == "nvidia" and row["index"] is not None and not row["is_vf"]]
     return sorted({str(row["device"]) for row in [row for row in found if row["index"] in wanted] or found})
 
 

@@ -181,9 +181,14 @@ class Host:
         self.port_files(path, **port)
         return path
 
-    def soft(self, name: str, parent: str, **port: Any) -> str:
-        """Write a soft-RoCE device on a network device; return its directory."""
-        path = f"/sys/devices/virtual/infiniband/{name}"
+    def soft(self, name: str, parent: str, below: str | None = None, **port: Any) -> str:
+        """Write a soft-RoCE device on a network device; return its directory.
+
+        :param below: way of the function that kernels up to 5.10 put it below.
+        """
+        path = f"{self._function(below) or '/sys/devices/virtual'}/infiniband/{name}"
+        if below:
+            self.link(path + "/device", path.partition("/infiniband/")[0])
         self.link(f"/sys/class/infiniband/{name}", path)
         self.files(path, {"node_type": "1: CA", "node_guid": "5054:00ff:fe00:0001", "fw_ver": "", "parent": parent})
         self.port_files(path, **{"gbps": 2.5, "speed": "2.5 Gb/sec (1X SDR)", **port})

@@ -42,7 +42,7 @@ def _count(context: Context) -> Iterator[Row]:
     wanted = f"GPUs {some(planned, 16)}"
     missing = [index for index in planned if index >= present]
     everything = [row for row in context.facts["gpus"] if row["vendor"] in {VENDORS[device] for device in context.devices}]
-    idle = [row for row in everything if row["driver"] not in ("nvidia", "amdgpu")]
+    idle = [row for row in everything if row not in context.gpus]
     of_others = len(context.facts["gpus"]) - len(everything)
     models = sorted({row["model"] or row["device"] or "of unknown model" for row in context.gpus})
     found = f"{present} {some(models)}".rstrip()

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare import hosts, rails
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.selection import Options, select
-from ansible_collections.railyard.sglang.tests.unit.support import fleets
+from ansible_collections.railyard.sglang.tests.unit.support import addressed, fleets
 from ansible_collections.railyard.sglang.tests.unit.support.sysfs import Host
 
 EIGHT = [f"mlx5_{index}" for index in range(8)]
@@ -91,3 +91,20 @@ def test_subnets_and_addresses(tmp_path: Path) -> None:
     (first, *_rest) = rails.read(fleets.machine(tmp_path, 1))
     assert (first.addresses, first.subnets()) == (("203.0.113.1/27",), ("203.0.113.0/27",))
     assert (first.rate, first.mtu, first.active_mtu, first.gid_index, first.board) == (400.0, 9000, 4096, 3, "MT4129/MT_0838")
+
+
+def test_gpus_that_no_process_sees_are_not_compared(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    for place, driver in enumerate(("vfio-pci", "nvidia", "nvidia")):
+        host.gpu(f"1{place}:01.0 2{place}:00.0", 0, driver=driver)
+        host.nic(f"mlx5_{place}", f"3{place}:01.0 4{place}:00.0", 0)
+    facts = host.facts()
+    found, _facts = read("a", {**facts, "selection": select(facts)})
+    assert found.gpus == "2 x 0x2330"
+    assert [name for name in found.topology if name.startswith("NUMA node of GPU")] == ["NUMA node of GPU 0", "NUMA node of GPU 1"]
+
+
+def test_addresses_of_a_vlan_that_carries_no_data_are_not_compared(tmp_path: Path) -> None:
+    facts = addressed.storage_vlan(Host(tmp_path)).facts()
+    found, _facts = read("a", {**facts, "selection": select(facts)})
+    assert [rail.subnets() for rail in found.rails] == [("198.51.100.0/26",), ("198.51.100.64/26",)]

@@ -24,6 +24,8 @@ FABRIC = machine([nic(name) for name in EIGHT], beside(*EIGHT))
 GUEST = machine(RAILS["devices"], blind(8), "UNKNOWN")
 UNADDRESSED = machine([roce(name, 3) for name in EIGHT], beside(*EIGHT))
 MIXED_GIDS = machine([roce("mlx5_0", 3, "192.0.2.1/25"), roce("mlx5_1", 5, "192.0.2.129/25")], beside("mlx5_0", "mlx5_1"))
+IPV6 = machine([roce("mlx5_0", 3, "2001:db8::1/64"), roce("mlx5_1", 5, "2001:db8:0:1::1/64")], beside("mlx5_0", "mlx5_1"))
+IPV6_FLAT = machine([roce("mlx5_0", 3, "2001:db8::1/64"), roce("mlx5_1", 5, "2001:db8::2/64")], beside("mlx5_0", "mlx5_1"))
 NO_GID = machine([roce("mlx5_0", 3), roce("mlx5_1", None)], beside("mlx5_0", "mlx5_1"))
 BONDS = machine(
     [roce(f"mlx5_bond_{number}", 3, lag={"slaves": ["a", "b"]}) for number in range(4)],
@@ -91,6 +93,11 @@ VALUES: list[tuple[dict[str, Any], dict[str, Any], str, str | None]] = [
     (RAILS, {"backend": "nixl"}, "UCX_IB_GID_INDEX", "3"),
     (RAILS, {"deepep": True}, "NVSHMEM_IB_GID_INDEX", "3"),
     (MIXED_GIDS, {"address_range": "192.0.2.0/24"}, "NCCL_IB_ADDR_RANGE", "192.0.2.0/24"),
+    (MIXED_GIDS, {"address_range": "192.0.2.0/24"}, "NCCL_IB_ADDR_FAMILY", None),
+    (IPV6, {"address_range": "2001:db8::/32"}, "NCCL_IB_ADDR_RANGE", "2001:db8::/32"),
+    (IPV6, {"address_range": "2001:db8::/32"}, "NCCL_IB_ADDR_FAMILY", "AF_INET6"),
+    (IPV6, {"address_range": "2001:db8::/32"}, "--disaggregation-ib-device", '{"0":"mlx5_0","1":"mlx5_1"}'),
+    (IPV6_FLAT, {"address_range": "2001:db8::/32"}, "--disaggregation-ib-device", "mlx5_0,mlx5_1"),
     (MIXED_GIDS, {}, "NCCL_IB_GID_INDEX", None),
     (MIXED_GIDS, {}, "MC_GID_INDEX", None),
     (MIXED_GIDS, {"device": "cpu"}, "NCCL_IB_ADDR_RANGE", None),

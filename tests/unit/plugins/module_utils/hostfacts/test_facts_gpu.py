@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import gpu
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
-from ansible_collections.railyard.sglang.tests.unit.support.sysfs import MI300X, Host
+from ansible_collections.railyard.sglang.tests.unit.support.sysfs import H100, MI300X, Host
 
 INFORMATION = """\
 Model: \t\t NVIDIA H100 80GB HBM3
@@ -113,6 +113,27 @@ def test_order_is_that_of_the_pci_addresses(host: Host) -> None:
         host.gpu(way)
     assert [row["pci"] for row in found(host)] == ["0000:0b:00.0", "0000:9a:00.0", "0000:db:00.0", "ffff:01:00.0", "10000:01:00.0"]
     assert [row["index"] for row in found(host)] == [0, 1, 2, 3, 4]
+
+
+# Drivers and kinds of the GPUs in the order of their PCI addresses, and the numbers by which processes know them.
+COUNTED: dict[str, tuple[list[tuple[str | None, dict[str, str]]], list[int | None]]] = {
+    "one is a guest's": ([("vfio-pci", H100), *[("nvidia", H100)] * 3], [None, 0, 1, 2]),
+    "one has no driver": ([("nvidia", H100), (None, H100), ("nvidia", H100)], [0, None, 1]),
+    "the display has the kernel's own driver": ([("nouveau", H100), ("nvidia", H100)], [None, 0]),
+    "no driver is loaded, and one is a guest's": ([(None, H100), ("vfio-pci", H100), (None, H100)], [0, None, 1]),
+    "all are guests'": ([("vfio-pci", H100)] * 2, [None, None]),
+    "each vendor's programs count their own": (
+        [("amdgpu", MI300X), ("nvidia", H100), ("vfio-pci", MI300X), ("nvidia", H100), ("amdgpu", MI300X)], [0, 0, None, 1, 1],
+    ),
+    "the driver of another vendor": ([("nvidia", MI300X), ("amdgpu", MI300X)], [None, 0]),
+}
+
+
+@pytest.mark.parametrize(("rows", "indexes"), COUNTED.values(), ids=COUNTED)
+def test_numbers_are_those_of_processes(host: Host, rows: list[tuple[str | None, dict[str, str]]], indexes: list[int | None]) -> None:
+    for place, (driver, kind) in enumerate(rows):
+        host.gpu(f"1{place}:01.0 2{place}:00.0", driver=driver, **kind)
+    assert [row["index"] for row in found(host)] == indexes
 
 
 def test_virtual_gpus_belong_to_guests(host: Host) -> None:

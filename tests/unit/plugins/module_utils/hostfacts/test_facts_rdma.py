@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import net, rdma
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import net, ports, rdma
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.selection import select
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
 from ansible_collections.railyard.sglang.tests.unit.support.sysfs import Host
 
@@ -73,6 +74,19 @@ CASES: dict[str, Case] = {
             "pci": None, "parent": "ens4", "parent_pci": "0000:04:00.0", "numa_node": None, "virtual": True, "fw_ver": None,
             "hca_type": None, "board_id": None, ".rate_gbps": 2.5, ".rate_true": False, ".netdev": "ens4", ".active_mtu": 1024,
         },
+    ),
+    "soft-RoCE of a kernel up to 5.10": (
+        # Linux 5.10 drivers/infiniband/sw/rxe/rxe_verbs.c: dev->dev.parent = rxe_dma_device(rxe)
+        lambda host: (host.netdev("ens4", WAY, mtu=1500), host.soft("rxe0", "ens4", WAY)),
+        {
+            "pci": None, "driver": None, "vendor": None, "pci_link": None, "is_vf": False, "virtual": True, "parent": "ens4",
+            "parent_pci": "0000:18:00.0", "pci_path": ["pci0000:17", "0000:17:01.0", "0000:18:00.0"],
+            ".rate_gbps": 2.5, ".rate_true": False, ".netdev": "ens4",
+        },
+    ),
+    "soft-RoCE of such a kernel on a VLAN": (
+        lambda host: (host.netdev("ens4", WAY), host.netdev("ens4.7"), host.soft("rxe0", "ens4.7", WAY)),
+        {"pci": None, "virtual": True, "parent_pci": "0000:18:00.0", ".netdev": "ens4.7"},
     ),
     "Ethernet port that is down shows 40 Gb/s": (
         lambda host: host.nic("mlx5_0", WAY, state="DOWN", gbps=40),
@@ -229,6 +243,30 @@ def test_bonds(host: Host, names: list[str], gid_netdev: str, lag: str | None) -
     assert (port["rate_gbps"], port["width"]) == (200.0, 2)
 
 
+# Network devices of the bond with the ways to their functions, None for a virtual one; whether the card itself has bonded them.
+BONDED = {
+    "both ports of the card": ({"ens1": WAY, "ens2": "17:01.0 18:00.1"}, True),
+    "one port of it": ({"ens1": WAY}, True),
+    "a port and a plain NIC": ({"ens1": WAY, "eno1": "00:1c.0 01:00.0"}, False),
+    "both ports and a plain NIC": ({"ens1": WAY, "ens2": "17:01.0 18:00.1", "eno1": "00:1c.0 01:00.0"}, False),
+    "a port and a tunnel": ({"ens1": WAY, "tap0": None}, False),
+}
+
+
+@pytest.mark.parametrize("on", ["ens1", "bond0"])
+@pytest.mark.parametrize(("slaves", "lag"), BONDED.values(), ids=BONDED)
+def test_only_a_cards_own_ports_are_legs_of_its_device(host: Host, slaves: dict[str, str | None], lag: bool, on: str) -> None:
+    host.nic("mlx5_0", WAY, netdev="ens1", gids={0: f"v2 fe80::1 {on}", 3: "v2 192.0.2.1 bond0"})
+    for name, way in slaves.items():
+        host.netdev(name, way)
+    host.bond("bond0", list(slaves))
+    facts = host.facts(["rdma"])
+    (device,) = facts["devices"]
+    (port,) = ports.flatten(facts)
+    assert (device["lag"] is not None, port.legs, port.bandwidth) == (lag, len(slaves) if lag else 1, 400.0 * (len(slaves) if lag else 1))
+    assert device["ports"][0]["bond"]["slaves"] == list(slaves)
+
+
 def test_a_virtual_function_in_a_bond_is_no_lag_device(host: Host) -> None:
     host.nic("mlx5_2", "17:01.0 18:00.2", netdev="ens1v0", virtual_of=WAY)
     host.bond("bond0", ["ens1v0"])
@@ -253,6 +291,14 @@ def test_a_soft_device_on_a_bond(host: Host) -> None:
     device = host.device("mlx5_bond_0")
     assert device["lag"] == {"bond": "bond0", "mode": "active-backup", "slaves": ["ens4"], "active_slave": None}
     assert device["ports"][0]["rocev2_gid_index"] == 1
+
+
+def test_a_soft_device_of_an_old_kernel_does_not_stand_for_its_card(host: Host) -> None:
+    host.nic("mlx5_0", WAY, netdev="ens1", state="DOWN", gbps=40)
+    host.soft("rxe0", "ens1", WAY)
+    found = select(host.facts(["rdma", "gpu"]))
+    assert found["data_devices"] == []
+    assert found["left_out"] == {"mlx5_0:1": "DOWN, not ACTIVE", "rxe0:1": "soft device, and the host has hardware"}
 
 
 def test_user_space_nodes(host: Host) -> None:

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.selection import select
 from ansible_collections.railyard.sglang.tests.unit.support.layout import Layout
 from ansible_collections.railyard.sglang.tests.unit.support.machines import names
+from ansible_collections.railyard.sglang.tests.unit.support.sysfs import MI300X
 
 BLUEFIELD3 = {"attributes": {"hca_type": "MT41692", "board_id": "MT_0000000884"}}
 CONNECTX6LX = {"attributes": {"hca_type": "MT4127", "board_id": "MT_0000000575"}}
@@ -194,3 +196,19 @@ def test_one_gpu_without_a_card_on_its_switch(tmp_path: Path, other: float, aske
         assert found["data_devices"] == names(*range(2, 9))
         assert set(found["gpu_map"]["0"]) <= set(names(2, 3, 4))
         assert "one may be broken" in found["reasons"][1]
+
+
+def test_gpus_that_no_process_sees(tmp_path: Path) -> None:
+    # A guest has the first GPU, and the CPU's own display counts for KFD.
+    machine = Layout(tmp_path)
+    for rail in range(4):
+        machine.accelerator(f"{rail // 2}/h{rail}/s", driver="nvidia" if rail else "vfio-pci")
+        machine.card(f"mlx5_{rail}", f"{rail // 2}/h{rail}/s", gbps=400)
+    machine.accelerator("1/display", driver="amdgpu", **MI300X)
+    facts = machine.facts()
+    found = select(facts)
+    assert [row["index"] for row in facts["gpus"]] == [None, 0, 1, 2, 0]
+    assert found["gpu_map"] == {str(gpu): [f"mlx5_{gpu + 1}"] for gpu in range(3)}
+    assert [(row["rail"], row["gpus"], row["device"]) for row in found["rails"]] == [(gpu, [gpu], f"mlx5_{gpu + 1}") for gpu in range(3)]
+    assert [row["shared_with"] for row in facts["gpus"]] == [[], [], [], [], []]
+    assert found["left_out"] == {"mlx5_0:1": "on no GPU's PCIe switch, and every GPU has another port there"}

@@ -163,6 +163,7 @@ def test_options_answer_the_question(name: str, options: dict[str, Any], devices
         ({"gpu_map": {"0": None, "1": ["mlx5_1"]}}, ["mlx5_0", "mlx5_1"], "GPU 0 has no device"),
         ({"gpu_map": {"0": 5, "1": "mlx5_1, "}}, ["mlx5_0", "mlx5_1"], "5 of GPU 0 is not a data device"),
         ({"gpu_map": {"first": "mlx5_0", "0": "mlx5_0", "1": "mlx5_1"}}, ["mlx5_0", "mlx5_1"], "the host has no GPU first"),
+        ({"address_range": ""}, ["mlx5_0", "mlx5_1"], None),
         ({"address_range": "everywhere"}, ["mlx5_0", "mlx5_1"], "sglang_rdma_address_range: everywhere is not a network"),
     ],
     ids=str,
@@ -183,6 +184,21 @@ def test_a_list_names_pci_addresses_and_devices_that_are_down() -> None:
     assert found["problems"] == [
         "sglang_rdma_devices: 0001:1a:00.0 is DOWN, not ACTIVE", "sglang_rdma_devices: smi0 is the management device of a multi-plane card",
     ]
+
+
+# As lspci, sysfs, and nvidia-smi write a PCI address.
+@pytest.mark.parametrize("item", ["1a:00.0", "1A:00.0", "0000:1a:00.0", "0000:1A:00.0", "00000000:1A:00.0"])
+def test_all_forms_of_a_pci_address(item: str) -> None:
+    facts = machine([nic("mlx5_0", "0000:1a:00.0"), nic("mlx5_1", "0001:1a:00.0"), nic("mlx5_2", "10000:1a:00.0")])
+    included, excluded = select(facts, Options(include=[item])), select(facts, Options(exclude=[item]))
+    assert (included["data_devices"], included["problems"]) == (["mlx5_0"], [])
+    assert (excluded["data_devices"], excluded["warnings"]) == (["mlx5_1", "mlx5_2"], [])
+
+
+@pytest.mark.parametrize(("item", "device"), [("00000001:1A:00.0", "mlx5_1"), ("00010000:1A:00.0", "mlx5_2"), ("10000:1A:00.0", "mlx5_2")])
+def test_domains_of_pci_addresses(item: str, device: str) -> None:
+    facts = machine([nic("mlx5_0", "0000:1a:00.0"), nic("mlx5_1", "0001:1a:00.0"), nic("mlx5_2", "10000:1a:00.0")])
+    assert select(facts, Options(include=[item]))["data_devices"] == [device]
 
 
 def test_operators_map_wins_over_distance() -> None:

@@ -18,6 +18,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.jitcache.errors im
 from ansible_collections.railyard.sglang.plugins.module_utils.model.mounts import parse
 from ansible_collections.railyard.sglang.tests.unit.plugins.module_utils.jitcache.kernels import kernels
 from ansible_collections.railyard.sglang.tests.unit.support.described import Described
+from ansible_collections.railyard.sglang.tests.unit.support.sysfs import Host
 
 FP8 = {"hidden_size": 7168, "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
 MOUNTS = "22 1 259:2 / / rw - ext4 /dev/nvme0n1p2 rw"
@@ -285,3 +286,13 @@ def test_the_place_of_a_cache_is_the_engines(tmp_path: Path) -> None:
 def test_a_user_that_cannot_be_made() -> None:
     with pytest.raises(CacheError, match=r"no-such-user: systemd-sysusers did not create the user: denied"):
         acting.made("no-such-user", "/nowhere", lambda command: (1, "", "denied"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "devices"), [([0], ["0x2330"]), ([1], ["0x2335"]), ([0, 1], ["0x2330", "0x2335"]), ([7], ["0x2330", "0x2335"])],
+)
+def test_gpus_are_those_that_a_process_sees(tmp_path: Path, wanted: list[int], devices: list[str]) -> None:
+    host = Host(tmp_path)
+    for place, (driver, device) in enumerate((("vfio-pci", "0x2901"), ("nvidia", "0x2330"), ("nvidia", "0x2335"))):
+        host.gpu(f"1{place}:01.0 2{place}:00.0", driver=driver, device=device)
+    assert look.devices_of(Root(str(tmp_path)), wanted) == devices

@@ -240,6 +240,7 @@ def parity(inventory: Inventory) -> list[str]:
         {f"{DECODE}.max-running-requests": 128, f"{PREFILL}.chunked-prefill-size": 4096, f"{DECODE}.mem-fraction-static": 0.85},
         {**NEW, f"sglang_args.{POLICY}": "prefill_complete"},
         {"p1:sglang_host_env": {"CUDA_VISIBLE_DEVICES": "7,6,5,4,3,2,1,0", "NVSHMEM_HCA_LIST": "mlx5_0"}},
+        {"p1:sglang_host_env": {"NCCL_IB_ADDR_RANGE": "2001:db8::/32", "NCCL_IB_ADDR_FAMILY": "AF_INET6"}},
         {"p1:sglang_host_args": {"disaggregation-ib-device": "mlx5_0", "numa-node": [0, 0, 0, 0, 1, 1, 1, 1]}},
         {"p0:sglang_rdma_devices": ["mlx5_0"], "p1:sglang_gid_index": 5},
     ],
