@@ -110,7 +110,8 @@ FILES = {
     "etc/systemd/system/railyard-soft-roce.service": (
         "[Unit]\nDescription=Soft-RoCE devices named as real ones\nConditionPathExists=/etc/railyard-lab/rxe.conf\n"
         # At a boot that undoes a renaming, names change: not while devices are made by them.
-        "After=systemd-udev-trigger.service railyard-nic-names-boot.service\nBefore=network-pre.target ssh.service\nWants=network-pre.target\n\n"
+        "After=systemd-udev-trigger.service railyard-nic-names-boot.service\nBefore=network-pre.target ssh.service\n"
+        "Wants=network-pre.target\n\n"
         "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/local/sbin/railyard-soft-roce\nTimeoutStartSec=180\n\n"
         "[Install]\nWantedBy=multi-user.target\n"
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts import locality
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.consumers import IB_DEVICE, TRAFFIC_CLASS
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import environment, looked
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.catalogue import NOTE, WARNING
@@ -113,9 +114,11 @@ def _written(host: str, look: Look, row: dict[str, Any], given: dict[str, Any], 
 
 def _gpus(contract: Contract, rank: Rank, findings: Findings) -> None:
     """A GPU that has fallen off the bus shifts the numbers of those behind it."""
-    seen = len(contract.cluster.looks[rank.host].facts.get("gpus") or [])
+    facts = contract.cluster.looks[rank.host].facts
+    # Those that another driver holds, for a virtual machine, are none for a process.
+    seen = len(locality.counted(facts))
     needed = rank.instance.gpu[rank.number] + rank.instance.gpus_per_host
-    if contract.engine.device in looked.GPUS and seen and seen < needed and not set(rank.environment) & set(looked.VISIBLE):
+    if contract.engine.device in looked.GPUS and facts.get("gpus") and seen < needed and not set(rank.environment) & set(looked.VISIBLE):
         findings.add(
             "facts.gpu-count", f"sglang_pools.{rank.instance.pool}.tp",
             f"the host shows {seen} GPUs, and {rank.instance.name} needs {needed}",

@@ -33,6 +33,13 @@ def unread(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "ports": [{key: value for key, value in port.items() if key != "gids"} | {"rocev2_gid_index": None}]}
 
 
+def lent(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of a host that has given a GPU to a virtual machine: processes count the others."""
+    first, *others = facts["gpus"]
+    rest = [{**row, "index": number} for number, row in enumerate(others)]
+    return {**facts, "gpus": [{**first, "index": None, "driver": "vfio-pci"}, *rest]}
+
+
 def pairs(number: int, stem: str = "mlx5_") -> dict[str, Any]:
     """Return the facts of a host with two NICs beside each of four GPUs, all in networks of their own."""
     near = {gpu: {f"{stem}{rail}": "PIX" for rail in (2 * gpu, 2 * gpu + 1)} for gpu in range(4)}
@@ -102,6 +109,10 @@ REFUSALS = {
     "a GPU that has fallen off the bus": Refusal(
         "facts.gpu-count", {"!p0": machine(NIC_OF_ALL, beside(*DEVICES[:7]), system=PEERMEM)}, "sglang_pools.prefill.tp",
         "the host shows 7 GPUs, and prefill-0 needs 8", "Xid 79", "p0",
+    ),
+    "a GPU that a virtual machine has": Refusal(
+        "facts.gpu-count", {"!p0": lent(machine(NIC_OF_ALL, beside(*DEVICES), system=PEERMEM))}, "sglang_pools.prefill.tp",
+        "the host shows 7 GPUs, and prefill-0 needs 8", host="p0",
     ),
     "an address that a rail does not have": Refusal(
         "facts.contradiction", {"p0:sglang_rail_addresses": {"mlx5_0": "198.51.100.9/24"}}, "sglang_rail_addresses.mlx5_0",
