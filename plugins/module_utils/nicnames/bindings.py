@@ -73,12 +73,14 @@ def configured(run: Runner, nic: Nic) -> bool:
     return rc == 0 and bool(CONFIGURED.search(out))
 
 
+def fitting(seen: Seen, nic: Nic) -> List[str]:
+    """Return the UUIDs of profiles that may take a NIC by a pattern."""
+    return [profile.uuid for profile in seen.profiles if profile.path in ownprofile.matching(seen.files, nic.name)]
+
+
 def _one(seen: Seen, run: Runner, nic: Nic, device: Dict[str, Device], found: Bindings) -> None:
     rows = own(seen, nic)
-    if not rows:
-        return
     now, path = device.get(nic.name), rows[0].path
-    fits = [profile.uuid for profile in seen.profiles if profile.path in ownprofile.matching(seen.files, nic.name)]
     if now is None:
         found.faults.append(
             f"NetworkManager does not know {nic.name}, whose profile is {path}. "
@@ -92,7 +94,7 @@ def _one(seen: Seen, run: Runner, nic: Nic, device: Dict[str, Device], found: Bi
             found.faults.append(f"NetworkManager does not manage {nic.name}, whose profile is {path}. {advice}")
     elif now.state == NO_LINK:
         found.notes.append(f"{nic.name} has no link, so that its profile {path} is not active")
-    elif now.state == CONNECTED and now.uuid in [*(row.uuid for row in rows), *fits]:
+    elif now.state == CONNECTED and now.uuid in [*(row.uuid for row in rows), *fitting(seen, nic)]:
         return
     elif now.state == CONNECTED and now.uuid:
         found.faults.append(
@@ -109,13 +111,16 @@ def look(seen: Seen, run: Runner, names: Iterable[str]) -> Bindings:
     :param names: of the NICs that have their names.
     :raises OSError: NetworkManager runs and does not answer.
     """
-    found = Bindings()
-    wanted = set(names)
-    if seen.manager and wanted:
-        devices = Manager(run).devices(strict=True)
-        for nic in seen.nics:
-            if nic.name in wanted:
-                _one(seen, run, nic, devices, found)
+    found, wanted = Bindings(), set(names)
+    rows = [(nic, own(seen, nic)) for nic in seen.nics if nic.name in wanted] if seen.manager else []
+    # What the list of profiles shows is not asked once more: nmcli is what costs here.
+    doubtful = [
+        nic for nic, mine in rows
+        if mine and seen.connected.get(nic.name) not in [*(row.uuid for row in mine), *fitting(seen, nic)]
+    ]
+    devices = Manager(run).devices(strict=True) if doubtful else {}
+    for nic in doubtful:
+        _one(seen, run, nic, devices, found)
     return found
 
 

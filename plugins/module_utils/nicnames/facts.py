@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
 from ansible_collections.railyard.sglang.plugins.module_utils.nicnames import look, look_files, look_net
-from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.look_profiles import manager_version, profiles
+from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.look_profiles import manager, profiles
 from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.shapes import Nic, Profile
 
 
@@ -38,6 +38,6 @@ def gather(root: Root, run: look.Runner) -> Tuple[List[Dict[str, Any]], Dict[str
     :param root: the running machine, or a tree that stands for one; then nothing is run and the kernel is not asked.
     """
     nics = look.managed(root, look_net.nics(root)[0])
-    _version, shown = manager_version(run) if root.live else ((), "")
+    _runs, shown = manager(run) if root.live else (False, "")
     known = profiles(look_files.files(root, []).content, shown)
     return [facts(nic, nics, known) for nic in nics], dict(sorted(root.errors.items()))

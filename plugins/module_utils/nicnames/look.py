@@ -13,7 +13,8 @@ from typing import Callable, List, Tuple
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.replay import open_root
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
 from ansible_collections.railyard.sglang.plugins.module_utils.nicnames import look_files, look_net, management, rdmarules, record
-from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.look_profiles import manager_version, profiles
+from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.look_profiles import connected, profiles
+from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.look_profiles import manager as ask_manager
 from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.shapes import Nic, Seen
 
 #: Runs a command: exit status, output, errors; a program that is not there gives 127.
@@ -93,7 +94,7 @@ def look(root: Root, run: Runner) -> Seen:
     nics, soft = look_net.nics(root)
     known = record.load(root.data(record.PATH, record.LIMIT))
     files = look_files.files(root, [record.PATH, rdmarules.VENDOR, *known.get("files", {}), *known.get("removed", {})])
-    manager, shown = manager_version(run) if root.live else ((1,), "")
+    manager, shown = ask_manager(run) if root.live else (True, "")
     release = root.read("/etc/os-release") or ""
     systemd, unknown = live_systemd(run, release) if root.live else (release_systemd(release), "")
     units, silent = serving(run) if root.live else ((), "")
@@ -104,6 +105,7 @@ def look(root: Root, run: Runner) -> Seen:
         shadowed=files.shadowed,
         systemd=systemd,
         manager=manager,
+        connected=connected(shown),
         record=known,
         serving=units,
         unknown=tuple(text for text in (unknown, silent) if text),

@@ -45,14 +45,16 @@ def shown_profiles(output: str) -> List[Profile]:
     return found
 
 
-def manager_version(run: Callable[[List[str]], Tuple[int, str, str]]) -> Tuple[Tuple[int, ...], str]:
-    """Return the version of the NetworkManager that runs, empty where none does, and its profiles as nmcli shows them."""
-    rc, shown, _err = run(["nmcli", "-t", "-f", ",".join(FIELDS), "connection", "show"])
-    if rc != 0:
-        return (), ""
-    rc, out, _err = run(["nmcli", "-t", "-f", "VERSION", "general"])
-    match = re.match(r"[0-9]+(?:\.[0-9]+)*", out.strip()) if rc == 0 else None
-    return (tuple(int(part) for part in match.group().split(".")) if match else (1,)), shown
+def connected(output: str) -> Dict[str, str]:
+    """Return device to UUID of the profiles that are active and whole, of nmcli with C(STATE) behind FIELDS."""
+    rows = [fields(line) for line in output.splitlines()]
+    return {row[2]: row[0].lower() for row in rows if row[len(FIELDS) :] == ["activated"] and row[2] not in ("", "--")}
+
+
+def manager(run: Callable[[List[str]], Tuple[int, str, str]]) -> Tuple[bool, str]:
+    """Return whether NetworkManager runs, and its profiles with their state as nmcli shows them."""
+    rc, shown, _err = run(["nmcli", "-t", "-f", ",".join((*FIELDS, "STATE")), "connection", "show"])
+    return (True, shown) if rc == 0 else (False, "")
 
 
 def file_profile(path: str, content: bytes) -> Profile:

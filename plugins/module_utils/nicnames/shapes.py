@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 #: What was, before this collection renamed anything. Only texts, numbers, lists and dictionaries: it is a JSON file on the host.
 Record = Dict[str, Any]
@@ -80,7 +80,8 @@ class Seen:
         .link files, udev rules, sysctl.d, firewalld's zones and policies), and of every file of an earlier run's record.
     :ivar shadowed: files among them that cannot be rewritten: below /run and /usr/lib.
     :ivar systemd: version of udev, 0 where nothing tells it.
-    :ivar manager: version of the NetworkManager that runs, empty where none does.
+    :ivar manager: whether NetworkManager runs.
+    :ivar connected: device to UUID of the profile that NetworkManager has it connected with.
     :ivar record: of earlier runs.
     :ivar serving: units of engines that run.
     :ivar unknown: what must be known before anything changes and is not, with the fix.
@@ -95,7 +96,8 @@ class Seen:
     files: Dict[str, bytes] = field(default_factory=dict)
     shadowed: Tuple[str, ...] = ()
     systemd: int = 252
-    manager: Tuple[int, ...] = ()
+    manager: bool = False
+    connected: Mapping[str, str] = field(default_factory=dict)
     record: Record = field(default_factory=dict)
     serving: Tuple[str, ...] = ()
     unknown: Tuple[str, ...] = ()

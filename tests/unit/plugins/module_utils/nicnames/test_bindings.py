@@ -19,7 +19,7 @@ PROFILE = f"[connection]\nid=roce0\nuuid={UUID}\ntype=ethernet\ninterface-name=r
 def host(content: bytes = PROFILE, path: str = PATH) -> Seen:
     shown = f"{UUID}:802-3-ethernet:--:{path}:roce0\n"
     nic = Nic("roce0", 3, "02:00:5e:00:53:10", "02:00:5e:00:53:10", "mlx5_core", "0000:0c:00.0")
-    return Seen(nics=(nic,), files={path: content}, profiles=profiles({path: content}, shown), manager=(1, 42))
+    return Seen(nics=(nic,), files={path: content}, profiles=profiles({path: content}, shown), manager=True)
 
 
 def look(row: str, seen: Seen | None = None, config: str = "[main]\nplugins=keyfile\n") -> bindings.Bindings:
@@ -32,6 +32,15 @@ def look(row: str, seen: Seen | None = None, config: str = "[main]\nplugins=keyf
 def test_one_with_its_own_profile_is_right() -> None:
     assert look(f"roce0:connected:{UUID}") == bindings.Bindings()
     assert look("roce0:connecting (getting IP configuration):--") == bindings.Bindings()
+
+
+def test_what_the_list_of_profiles_shows_is_not_asked_again() -> None:
+    def nobody(words: list[str]) -> tuple[int, str, str]:
+        raise AssertionError(words)
+
+    assert bindings.look(replace(host(), connected={"roce0": UUID}), nobody, ["roce0"]) == bindings.Bindings()
+    (fault,) = look(f"roce0:connected:{OTHER}", replace(host(), connected={"roce0": OTHER})).faults
+    assert f"connected with the profile {OTHER}" in fault
 
 
 @pytest.mark.parametrize("state", ["disconnected:--", "connected (externally):33", "failed:--"])
@@ -70,7 +79,7 @@ def test_one_without_a_link_is_left_alone() -> None:
         host(PROFILE.replace(b"type=ethernet", b"type=ethernet\nautoconnect=false")),
         host(PROFILE.replace(b"=roce0", b"=roce7")),
         replace(host(), files={}, profiles=()),
-        replace(host(), manager=()),
+        replace(host(), manager=False),
         host(f"DEVICE=roce0\nUUID={UUID}\nNM_CONTROLLED=no\n".encode(), "/etc/sysconfig/network-scripts/ifcfg-roce0"),
     ],
 )

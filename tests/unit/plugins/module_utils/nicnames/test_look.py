@@ -67,7 +67,7 @@ def test_a_tree(tmp_path: Path) -> None:
         ),
     }
     assert [nic.name for nic in found.nics] == ["lo", "ens0np0"]
-    assert (found.systemd, found.manager, found.serving, found.record) == (252, (1,), (), {})
+    assert (found.systemd, found.manager, found.serving, found.record) == (252, True, (), {})
 
 
 def test_bonds_virtual_functions_and_what_shares_a_function(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.look_profiles import fields, is_profile, manager_version, profiles
+from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.look_profiles import connected, fields, is_profile, manager, profiles
 from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.shapes import Profile
 from ansible_collections.railyard.sglang.tests.unit.support.nichosts import CONNECTIONS, keyfile, mac
 
@@ -66,16 +66,31 @@ def test_nmcli_and_files_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "found"),
+    ("answer", "found"),
     [
-        ([(0, "x", ""), (0, "1.52.1\n", "")], ((1, 52, 1), "x")),
-        ([(0, "x", ""), (0, "1.40.16-13.el8\n", "")], ((1, 40, 16), "x")),
-        ([(0, "x", ""), (1, "", "")], ((1,), "x")),
-        ([(8, "", "Error: NetworkManager is not running.")], ((), "")),
-        ([(127, "", "")], ((), "")),
+        ((0, "x", ""), (True, "x")),
+        ((8, "", "Error: NetworkManager is not running."), (False, "")),
+        ((127, "", ""), (False, "")),
     ],
 )
-def test_the_version(answers: list[tuple[int, str, str]], found: tuple[tuple[int, ...], str]) -> None:
-    waiting = iter(answers)
-    assert manager_version(lambda argv: next(waiting)) == found
-    assert list(waiting) == []
+def test_whether_it_runs(answer: tuple[int, str, str], found: tuple[bool, str]) -> None:
+    asked: list[list[str]] = []
+
+    def run(words: list[str]) -> tuple[int, str, str]:
+        asked.append(words)
+        return answer
+
+    assert manager(run) == found
+    assert asked == [["nmcli", "-t", "-f", "UUID,TYPE,DEVICE,FILENAME,NAME,STATE", "connection", "show"]]
+
+
+def test_what_is_connected() -> None:
+    shown = (
+        f"{ONE.upper()}:802-3-ethernet:ens0:{CONNECTIONS}/a.nmconnection:My\\: name:activated\n"
+        f"{TWO}:802-3-ethernet:ens1:{CONNECTIONS}/b.nmconnection:b:activating\n"
+        f"{TWO[:-1]}3:bridge::/run/virbr0.nmconnection:virbr0:\n"
+        f"{TWO[:-1]}4:loopback:--::lo:activated\n"
+        "broken\n"
+    )
+    assert connected(shown) == {"ens0": ONE}
+    assert [row.uuid for row in profiles({}, shown)] == [ONE, TWO, f"{TWO[:-1]}3", f"{TWO[:-1]}4"]

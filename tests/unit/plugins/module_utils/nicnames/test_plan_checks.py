@@ -173,8 +173,8 @@ def test_link_files_that_are_not_applied_at_all() -> None:
 
 
 def test_networkmanager_must_run() -> None:
-    faulty(one(manager=()), wanted(ONE), "NetworkManager does not run", "network_apply: boot")
-    assert build(one(manager=()), wanted(ONE, at_boot=True)).faults == []
+    faulty(one(manager=False), wanted(ONE), "NetworkManager does not run", "network_apply: boot")
+    assert build(one(manager=False), wanted(ONE, at_boot=True)).faults == []
 
 
 def test_files_that_cannot_be_read() -> None:
@@ -326,7 +326,7 @@ def test_ifcfg_files_are_rewritten_and_on_newer_systems_told(systemd: int, told:
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
-    seen = one({"/etc/systemd/network/10-other.link": OTHER_LINK}, manager=())
+    seen = one({"/etc/systemd/network/10-other.link": OTHER_LINK}, manager=False)
     asked = Wanted(nics=(WantedNic("roce0", mac=mac(0)), WantedNic("roce1", mac=mac(9)), WantedNic("roce2", pci="0000:ff:00.0")))
     assert len(build(seen, asked).faults) == 4
 
