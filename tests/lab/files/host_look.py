@@ -112,7 +112,7 @@ def look() -> dict[str, Any]:
         "profiles": managed("UUID,NAME,FILENAME", "connection"),
         "rdma": {row["ifname"]: row["netdev"] for row in rdma},
         "bonds": bonds(),
-        "units": said("systemctl", "list-units", "--all", "--plain", "--no-legend", "railyard-nic-names*").split(),
+        "units": said("systemctl", "list-units", "--all", "--state=loaded", "--plain", "--no-legend", "railyard-nic-names*").split(),
     }
 
 
