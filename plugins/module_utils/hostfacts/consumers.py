@@ -204,9 +204,10 @@ def derive(facts: Dict[str, Any], selection: Dict[str, Any], context: Context) -
     # NIXL ignores the flag in 0.5.8, and later UCX_NET_DEVICES wins over it.
     if context.backend == "mooncake":
         rows.append(_ib_device(ports, selection, context))
-    if context.backend == "mooncake" and all(port.layer == UNSPECIFIED for port in ports):
+    if all(port.layer == UNSPECIFIED for port in ports):
+        # EFA: verbs, and what asks for their devices by name, do not get at it. NCCL and NIXL take it by plugins of libfabric.
         why = "EFA has no queue pairs that Mooncake's RDMA transport can use; NCCL reaches it by a plugin, without NCCL_IB_HCA"
-        return [*rows, row("MOONCAKE_PROTOCOL", "efa", why), *sockets]
+        return [*rows, *([row("MOONCAKE_PROTOCOL", "efa", why)] if context.backend == "mooncake" else []), *sockets]
     if context.backend == "mooncake":
         rows += mooncake.port_number(ports)
         rows += mooncake.transport(_per_process(selection, context), own_subnets(ports, context), context.cross_rail)

@@ -26,9 +26,10 @@ GPUS = ("cuda", "rocm")
 SOCKETS = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME")
 MODULES = {"cuda": "nvidia_peermem"}
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
-# Two ways to name devices to NVSHMEM; the first wins where both are set (NVSHMEM ibgda.cpp). NVSHMEM_ENABLE_NIC_PE_MAPPING is none: it
-# says how the devices are dealt, and without a list it would deal those of the management, too.
-NVSHMEM = ("NVSHMEM_HCA_LIST", "NVSHMEM_HCA_PE_MAPPING")
+# Two ways to name devices to NVSHMEM; the first wins where both are set (NVSHMEM ibgda.cpp). DEALT is none: it says how the devices are
+# dealt, and where it is all that is written, no list would mean those of the management, too.
+NVSHMEM = frozenset({"NVSHMEM_HCA_LIST", "NVSHMEM_HCA_PE_MAPPING"})
+DEALT = "NVSHMEM_ENABLE_NIC_PE_MAPPING"
 # Backends of which it is known how they register memory.
 JUDGED = ("mooncake", "mooncake_tcp", "nixl")
 
@@ -219,7 +220,7 @@ def visible(selection: Mapping[str, Any], environment: Mapping[str, str]) -> dic
 
 def _excluded(own: Mapping[str, str]) -> set[str]:
     """Return what must not be derived beside what the operator writes: it would win over it, or contradict it."""
-    return set(NVSHMEM) - set(own) if set(own) & set(NVSHMEM) else set()
+    return {*NVSHMEM, DEALT} - set(own) if NVSHMEM & set(own) else set()
 
 
 def _verdict(
