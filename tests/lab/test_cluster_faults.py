@@ -24,8 +24,6 @@ BOUNDS = {
     "router killed": 20,
     "host of prefill-0 rank 1 rebooted": 120,
 }
-# All processes of a unit hang, as those of a rank do that waits for another one in NCCL; what watches the other ranks does not.
-HANG = "for pid in $(cat /sys/fs/cgroup/system.slice/{unit}/cgroup.procs); do grep -qa peers.py /proc/$pid/cmdline || kill -STOP $pid; done"
 
 
 def _healed(lab: Lab, fault: str, began: float, before: dict[str, tuple[str, str]], units: set[str]) -> None:
@@ -65,7 +63,12 @@ def test_a_rank_that_dies_takes_its_instance_down_and_all_of_it_comes_back(insta
 def test_a_rank_that_hangs_because_another_one_died_is_started_again_too(instance: str, number: int, cluster: Lab) -> None:
     rank, other = cluster.rank(instance, number), cluster.rank(instance, 1 - number)
     before = cluster.processes()
-    cluster.ssh(other["host"], HANG.format(unit=other["unit"]))
+    # All its processes hang, as those of a rank do that waits for another one in NCCL; what watches the other ranks does not.
+    watch = cluster.ssh(other["host"], f"pgrep -f {rank['directory']}/peers.py").split()
+    hanging = [str(pid) for pid in cluster.pids(other["host"], other["unit"]) if str(pid) not in watch]
+    assert len(watch) == 1
+    assert len(hanging) > 1
+    cluster.ssh(other["host"], f"kill -STOP {' '.join(hanging)}")
     began = time.monotonic()
     cluster.ssh(rank["host"], f"systemctl kill --kill-whom=main --signal=KILL {rank['unit']}")
     _healed(cluster, f"{instance} rank {number} killed, rank {1 - number} hangs", began, before, _instance(cluster, instance))
