@@ -33,6 +33,7 @@ PATHS = {
 # Of the host, not of the rank: the same on every engine host.
 COMMON = ["/etc/sysusers.d/railyard-sglang.conf", "/etc/systemd/journald.conf.d/railyard-sglang.conf"]
 TOOL = "/usr/local/bin/sglang-env"
+WATCH = {host: f"/etc/sglang/{name}/peers.py" for host, name in INSTANCE.items()}
 PATHS["p0"] += COMMON
 PATHS["r0"] = [
     "/etc/systemd/system/sglang-router.service",
@@ -69,7 +70,8 @@ def test_nothing_else_is_written() -> None:
 def test_every_host_writes_what_is_golden_and_no_more(rendered: Rendered) -> None:
     for host, name in INSTANCE.items():
         files = rendered.files(host)
-        assert set(files) == {*PATHS[host], *COMMON, TOOL}, name
+        assert set(files) == {*PATHS[host], *COMMON, TOOL, WATCH[host]}, name
+        assert files[WATCH[host]] == (ROOT / "roles/engine/files/peers.py").read_text(encoding="utf-8")
         assert [files[path] for path in [*COMMON, TOOL]] == [rendered.files("p0")[path] for path in [*COMMON, TOOL]]
     assert set(rendered.files("r0")) == set(PATHS["r0"])
     assert set(rendered.calls) == {
@@ -98,6 +100,14 @@ def test_systemd_starts_the_planned_command(rendered: Rendered) -> None:
         planned = process(rendered, host)
         name = Path(path).name
         assert systemd.commands({name: rendered.files(host)[path]})[name] == [planned["python"], *planned["argv"]]
+
+
+@systemd.needs_manager
+@pytest.mark.parametrize(("host", "peer"), [("p0", "203.0.113.11=rank 1 on p1"), ("p1", "203.0.113.10=rank 0 on p0")])
+def test_systemd_starts_what_watches_the_other_ranks(rendered: Rendered, host: str, peer: str) -> None:
+    planned, path = process(rendered, host), PATHS[host][0]
+    found = systemd.commands({Path(path).name: rendered.files(host)[path]}, "ExecStartPost")[Path(path).name]
+    assert found == [planned["python"], "-I", "-S", WATCH[host], "5000", peer]
 
 
 @systemd.needs_generator

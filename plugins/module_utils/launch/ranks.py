@@ -163,6 +163,7 @@ class Ranks:
             "ports": ports.rank(instance, rank, self.cluster, self.stack),
             "health_url": addresses.url(hosts.reached(self.cluster, host), instance.port) + "/health",
             "registration": self._registration(instance, rank),
+            "meeting": self._meeting(instance, rank),
         }
         written = {dest: given_row.variable for dest, given_row in {**given, **env_given}.items()}
         return Rank(instance, rank, host, values, env, written, told), row
@@ -180,3 +181,15 @@ class Ranks:
             "address": hosts.kv(self.cluster, instance.hosts[rank]),
             "engine_ranks": parallel.engine_ranks(instance, rank),
         }
+
+    def _meeting(self, instance: Instance, rank: int) -> dict[str, Any] | None:
+        """Where the ranks of an instance of several hosts meet, and by which addresses this one is connected with others there."""
+        if instance.nodes == 1:
+            return None
+        peers = []
+        for other in range(1, instance.nodes) if rank == 0 else [0]:
+            host = instance.hosts[other]
+            known = [kind(self.cluster, host) for kind in (hosts.dist_init, hosts.reached, hosts.fabric, hosts.kv)]
+            own = dict.fromkeys(addresses.canonical(row) for row in known if row)
+            peers += [{"rank": other, "host": host, "address": address} for address in own]
+        return {"port": instance.dist_init_port, "peers": peers}

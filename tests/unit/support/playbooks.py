@@ -47,7 +47,7 @@ def _recorded_role(directory: Path, name: str) -> None:
     """Make a role with the variables and templates of a real one, whose only task writes down what service_unit would get."""
     role = directory / "roles" / name
     role.mkdir(parents=True)
-    for part in ("defaults", "vars", "templates"):
+    for part in ("defaults", "vars", "templates", "files"):
         if (ROOT / "roles" / name / part).exists():
             (role / part).symlink_to(ROOT / "roles" / name / part)
     tasks = yaml.safe_load((ROOT / "roles" / name / "tasks/main.yml").read_text(encoding="utf-8"))

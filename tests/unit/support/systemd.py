@@ -45,8 +45,8 @@ def version() -> int:
     return int(text.split()[1])
 
 
-def commands(units: dict[str, str]) -> dict[str, list[str]]:
-    """Return the words of each unit's ExecStart as systemd has read them.
+def commands(units: dict[str, str], setting: str = "ExecStart") -> dict[str, list[str]]:
+    """Return the words of each unit's ExecStart, or another one of its commands, as systemd has read them.
 
     The manager's test mode loads units and prints what it has understood. It refuses to run as root.
     """
@@ -65,12 +65,15 @@ def commands(units: dict[str, str]) -> dict[str, list[str]]:
             timeout=60,
         )
     found: dict[str, list[str]] = {}
-    unit = ""
+    unit = kind = ""
     for line in done.stdout.splitlines() + done.stderr.splitlines():
         heading = re.match(r"\s*(?:-> |\[ )?Unit (\S+):$", line.lstrip("\t"))
         if heading:
             unit = heading.group(1)
-        if "Command Line: " in line and unit in units:
+        setting_heading = re.match(r"\s*-> (Exec\w+):$", line)
+        if setting_heading:
+            kind = setting_heading.group(1)
+        if "Command Line: " in line and unit in units and kind == setting:
             # A doubled dollar becomes one when systemd starts the program.
             found[unit] = [word.replace("$$", "$") for word in _words(line.split("Command Line: ", 1)[1])]
     assert set(found) == set(units), done.stdout[-2000:] + done.stderr[-2000:]
