@@ -103,11 +103,17 @@ def test_systemd_starts_the_planned_command(rendered: Rendered) -> None:
 
 
 @systemd.needs_manager
-@pytest.mark.parametrize(("host", "peer"), [("p0", "203.0.113.11=rank 1 on p1"), ("p1", "203.0.113.10=rank 0 on p0")])
-def test_systemd_starts_what_watches_the_other_ranks(rendered: Rendered, host: str, peer: str) -> None:
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("p0", ["serve", "5000", "203.0.113.11=rank 1 on p1", "198.51.100.11=rank 1 on p1"]),
+        ("p1", ["join", "5000", "203.0.113.10=rank 0 on p0", "198.51.100.10=rank 0 on p0"]),
+    ],
+)
+def test_systemd_starts_what_watches_the_other_ranks(rendered: Rendered, host: str, words: list[str]) -> None:
     planned, path = process(rendered, host), PATHS[host][0]
     found = systemd.commands({Path(path).name: rendered.files(host)[path]}, "ExecStartPost")[Path(path).name]
-    assert found == [planned["python"], "-I", "-S", WATCH[host], "5000", peer]
+    assert found == [planned["python"], "-I", "-S", WATCH[host], *words]
 
 
 @systemd.needs_generator

@@ -189,7 +189,7 @@ class Ranks:
         peers = []
         for other in range(1, instance.nodes) if rank == 0 else [0]:
             host = instance.hosts[other]
-            known = [kind(self.cluster, host) for kind in (hosts.dist_init, hosts.reached, hosts.fabric, hosts.kv)]
-            own = dict.fromkeys(addresses.canonical(row) for row in known if row)
+            known = [kind(self.cluster, host) for kind in (hosts.dist_init, hosts.reached, hosts.fabric, hosts.kv, hosts.management)]
+            own = dict.fromkeys(addresses.canonical(row) for row in known if addresses.parse(row))
             peers += [{"rank": other, "host": host, "address": address} for address in own]
         return {"port": instance.dist_init_port, "peers": peers}

@@ -4,14 +4,14 @@
 """Ends a rank whose instance has lost another one, so that systemd starts all of them again.
 
 With NCCL the ranks that are left hang until the engine's watchdog ends them (300 s by default, sglang 0.5.8 utils/watchdog.py). But every
-rank keeps a TCP connection to torch's store, which rank 0 serves at the port of --dist-init-addr, for as long as it lives, and the kernel
-ends it with the process, however that dies. Nothing is sent to anybody: only the kernel's table of connections is read.
+process of a rank keeps a TCP connection to torch's store, which rank 0 serves at the port of --dist-init-addr, for as long as it lives, and
+the kernel ends it with the process, however that dies. Nothing is sent to anybody: only the kernel's table of connections is read.
 
-    MAINPID=PID peers.py PORT ADDRESS=NAME [ADDRESS=NAME ...]
+    MAINPID=PID peers.py serve|join PORT ADDRESS=NAME [ADDRESS=NAME ...]
 
-PID is the unit's main process, as systemd tells it, PORT that of the store, ADDRESS one from which another rank may connect to it, or the
-one of rank 0; several may have one NAME. It goes to the background and stays in the unit's control group, so that it ends with the unit. A
-connection counts when it has lasted SETTLED seconds: whoever scans or scrapes the port is no rank.
+PID is the unit's main process, as systemd tells it. C(serve) is rank 0, at whose PORT the store is; its ADDRESSes are those from which
+other ranks may come, and its own processes count, too. The others C(join) it; their ADDRESSes are those of rank 0. It goes to the
+background and stays in the unit's control group, so that it ends with the unit. A connection counts when it has lasted SETTLED seconds.
 
 A host that loses its power ends no connection: for that there are the router's health check and the engine's watchdog.
 """
@@ -32,10 +32,11 @@ Connection = Tuple[str, int, str, int]
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 ESTABLISHED = "01"
-# Seconds between two looks, and from which age on a connection counts.
-PAUSE, SETTLED = 2.0, 10.0
+# Seconds between two looks, and how long a connection lasts that counts: whoever probes a port is gone at the next look.
+PAUSE = SETTLED = 2.0
 # The table changes while it is read: what one look misses may be there.
 MISSES = 2
+OWN = "another process of this rank"
 
 
 def address(text: str) -> str:
@@ -47,64 +48,101 @@ def address(text: str) -> str:
     return str(wide.ipv4_mapped or wide)
 
 
-def connections(table: str, port: int) -> Iterator[Connection]:
-    """Yield the established connections of a kernel's table (proc_net_tcp.rst) with a port on one of their sides."""
-    wanted = f":{port:04X}"
+def connections(table: str, port: int, serves: bool) -> Iterator[Connection]:
+    """Yield the established connections of a kernel's table (proc_net_tcp.rst) with the store.
+
+    :param serves: whether the store is here; the port of one side alone says nothing, others may use it, too.
+    """
+    wanted, side = f":{port:04X}", 1 if serves else 2
     for line in table.splitlines()[1:]:
-        words = line.split()
-        if len(words) > 3 and words[3] == ESTABLISHED and (words[1].endswith(wanted) or words[2].endswith(wanted)):
+        words = line.split() if wanted in line else ()
+        if len(words) > 3 and words[3] == ESTABLISHED and words[side].endswith(wanted):
             (here, own), (there, other) = (word.rsplit(":", 1) for word in words[1:3])
             yield address(here), int(own, 16), address(there), int(other, 16)
 
 
 class Watch:
-    """What was seen of the connections with other ranks.
+    """What was seen of the connections with the store.
 
-    :param names: names of the ranks, by address.
+    :param names: names of the other ranks, by address.
+    :param serves: whether the store is here: then a connection of this host with itself is one of this rank's own processes.
     """
 
-    def __init__(self, names: Dict[str, str]) -> None:
-        self._names = names
-        self._since: Dict[Connection, float] = {}
+    def __init__(self, names: Dict[str, str], serves: bool) -> None:
+        self._names, self._serves = names, serves
+        self._first: Dict[Connection, float] = {}
+        self._last: Dict[Connection, float] = {}
         self._missed: Dict[Connection, int] = {}
+        self._told: Set[str] = set()
+
+    def _name(self, row: Connection) -> str:
+        """Return whose a connection is, empty where that is not known."""
+        return OWN if self._serves and row[0] == row[2] else self._names.get(row[2], "")
+
+    def _settled(self, row: Connection) -> bool:
+        return self._last[row] - self._first[row] >= SETTLED
 
     def look(self, found: Iterable[Connection], now: float) -> str:
         """Take in what there is, and return the name of a rank that is gone, empty where none is.
 
         :param now: seconds of a clock that is never set.
         """
-        # Both sides of a host's connection with itself are in its table.
-        here: Set[Connection] = {row for row in found if row[2] in self._names and row[0] != row[2]}
+        here = set(found)
         for row in here:
-            self._since.setdefault(row, now)
-            self._missed.pop(row, None)
-        for row in [row for row in self._since if row not in here]:
-            if now - self._since[row] < SETTLED:
-                del self._since[row]
-                continue
-            self._missed[row] = self._missed.get(row, 0) + 1
-            if self._missed[row] >= MISSES:
-                return self._names[row[2]]
+            self._first.setdefault(row, now)
+            self._last[row] = now
+            self._missed[row] = 0
+        for row in [row for row in self._first if row not in here]:
+            self._missed[row] += 1
+            if not self._settled(row) or not self._name(row):
+                for rows in (self._first, self._last, self._missed):
+                    del rows[row]
+            elif self._missed[row] >= MISSES:
+                return self._name(row)
         return ""
 
+    def news(self) -> List[str]:
+        """Return what is to be said of settled connections: of each rank, and of each address that is no rank's, once."""
+        rows = [row for row in self._first if self._settled(row)]
+        said = {
+            f"watches {self._name(row)}" if self._name(row) else f"does not watch {row[2]}, which is no known address of a rank": None
+            for row in rows
+        }
+        new = [text for text in said if text not in self._told]
+        self._told.update(new)
+        return new
 
-def read(port: int) -> List[Connection]:
-    """Return the connections of this host; IPv6 may be switched off."""
-    return [row for path in TABLES if os.path.exists(path) for row in connections(Path(path).read_text(encoding="ascii"), port)]
+
+def read(port: int, serves: bool) -> List[Connection]:
+    """Return the connections of this host with the store; IPv6 may be switched off."""
+    texts = [Path(path).read_text(encoding="ascii") for path in TABLES if os.path.exists(path)]
+    return [row for text in texts for row in connections(text, port, serves)]
+
+
+def say(text: str) -> None:
+    """Write a line to the unit's log."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def main(words: List[str]) -> None:
     """Watch until a rank is gone."""
-    pid, port = int(os.environ["MAINPID"]), int(words[0])
-    watch = Watch(dict(word.split("=", 1) for word in words[1:]))
+    pid, serves, port = int(os.environ["MAINPID"]), words[0] == "serve", int(words[1])
+    watch = Watch(dict(word.split("=", 1) for word in words[2:]), serves)
     if os.fork():
         return
     while True:
         time.sleep(PAUSE)
-        gone = watch.look(read(port), time.monotonic())
+        try:
+            found = read(port, serves)
+        except OSError:
+            # No look: neither is anybody missed.
+            continue
+        gone = watch.look(found, time.monotonic())
+        for text in watch.news():
+            say(f"peers.py {text}")
         if gone:
-            sys.stdout.write(f"{gone} is gone: its connection to torch's store at port {port} has ended; this rank ends and starts again\n")
-            sys.stdout.flush()
+            say(f"{gone} is gone: its connection to torch's store at port {port} has ended; this rank ends and starts again")
             os.kill(pid, signal.SIGKILL)
             return
 
