@@ -28,7 +28,7 @@ def both(host: Host) -> Host:
 
 
 # What is written, the range, then the GID index of each port, what of its addresses is data, and whether the rails are networks apart.
-Case = tuple[Write, str | None, list[int], list[list[str]], bool]
+Case = tuple[Write, Any, list[int], list[list[str]], bool]
 CASES: dict[str, Case] = {
     "VLAN": (addressed.vlan, None, [5, 5], OWN, True),
     "VLAN, by range": (addressed.vlan, DATA, [5, 5], OWN, True),
