@@ -158,3 +158,10 @@ def test_a_link_that_is_yet_to_be_switched_counts_as_a_change(tmp_path: Path, ta
     (tmp_path / "link").symlink_to(tmp_path / "old")
     found = {str(tmp_path / link): str(tmp_path / tree) for link, tree in targets.items()}
     assert service_unit.moves({"links": [str(tmp_path / "link"), str(tmp_path / "absent")], "link_targets": found}) is expected
+
+
+def test_programs_that_come_later_in_the_run_are_not_looked_for() -> None:
+    """Where verify of an older systemd does not pass over what begins with a dash."""
+    text = "ExecStart=/opt/x/bin/python -m x \\\n  --a 1\nExecStartPost=-/opt/x/bin/python -I y\nExecStopPost=/bin/echo\n"
+    wanted = "ExecStart=/bin/true -m x \\\n  --a 1\nExecStartPost=-/bin/true -I y\nExecStopPost=/bin/echo\n"
+    assert service_unit.PROGRAM.sub(r"\1/bin/true ", text) == wanted
