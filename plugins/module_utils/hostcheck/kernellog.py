@@ -59,11 +59,11 @@ class Event:
 
 def _ring(root: Root) -> Optional[str]:
     """Return the ring buffer: a device that gives one record per read and then refuses, in a captured tree a file."""
-    place = root.real(RING_FILE)
+    place = root.outside(RING_FILE)
     if place is None:
         return None
     try:
-        descriptor = os.open(root.base + place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return None
     pieces: List[bytes] = []

@@ -105,10 +105,9 @@ def _links(directory: str, found: Open) -> Iterator[str]:
 def open_files(root: Root) -> Open:
     """Return what the processes have open of what matters here."""
     found = Open()
-    place = root.real("/proc")
-    if place is None:
+    base = root.outside("/proc")
+    if base is None:
         return found
-    base = root.base + place
     try:
         entries = os.listdir(base)
     except OSError:

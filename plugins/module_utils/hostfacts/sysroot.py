@@ -178,6 +178,11 @@ class Root:
             return None
         return place or "/"
 
+    def outside(self, path: str) -> Optional[str]:
+        """Return where a path leads as the operating system is asked for it, or None when it leads nowhere."""
+        place = self.real(path)
+        return None if place is None else self.base + place
+
     def exists(self, path: str) -> bool:
         """Return whether a path leads somewhere."""
         return self.real(path) is not None

@@ -75,11 +75,11 @@ def _devices(context: Context, rails: List[Rail]) -> Iterator[Row]:
 
 
 def _mode(context: Context, path: str) -> Optional[int]:
-    place = context.root.real(path)
+    place = context.root.outside(path)
     if place is None:
         return None
     try:
-        return stat.S_IMODE(os.lstat(context.root.base + place).st_mode)
+        return stat.S_IMODE(os.lstat(place).st_mode)
     except OSError:
         return None
 

@@ -36,11 +36,11 @@ def check(context: Context) -> Iterator[Row]:
 
 def _free(context: Context, wanted: int) -> Optional[int]:
     """Return what is free in shared memory; where that is too little, with what the cluster's own units have in it."""
-    place = context.root.real("/dev/shm")
+    place = context.root.outside("/dev/shm")
     if place is None:
         return None
     try:
-        status = os.statvfs(context.root.base + place)
+        status = os.statvfs(place)
     except OSError:
         return None
     free = status.f_bavail * status.f_frsize
