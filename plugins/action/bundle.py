@@ -139,9 +139,9 @@ def units_of(row: Row) -> dict[str, Any]:
 
 
 def told_of(row: Row) -> dict[str, Any]:
-    """Return what the manifest says of a host's journal: what the host calls itself in it, and whether it was cut off."""
+    """Return what the manifest says of a host's journal: how the host calls itself, since when it is whole, whether it was cut off."""
     journal = row.get(JOURNAL) or {}
-    return {"hostname": str(journal.get("hostname") or ""), "cut": bool(journal.get("cut"))}
+    return {"hostname": str(journal.get("hostname") or ""), "begins": journal.get("begins"), "cut": bool(journal.get("cut"))}
 
 
 def facts_of(row: Row) -> dict[str, Any]:

@@ -78,6 +78,7 @@ class ActionModule(ControllerAction):
                 _Progress(),
                 standing.standing(journals, given["unreachable"] or bundle.unreachable),
                 standing.names(journals),
+                begins=standing.begins(journals),
             )
         except OSError as error:
             return {

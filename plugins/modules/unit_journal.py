@@ -65,6 +65,11 @@ cut:
   description: Whether messages are missing because there was too much, or it took too long.
   returned: when it was written
   type: bool
+begins:
+  description: Seconds since 1970 of the oldest message of the time that was asked for, of the units or the kernel; older ones are there
+    because a unit was started then. V(none) where there is none.
+  returned: when it was written
+  type: float
 hostname:
   description: What the host calls itself, as in the journal.
   returned: when it was written
@@ -81,7 +86,7 @@ import contextlib
 import os
 import platform
 import tempfile
-from typing import Dict, List
+from typing import Dict, List, Optional, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -103,8 +108,14 @@ def states(module: AnsibleModule, units: List[str]) -> List[Dict[str, str]]:
     return parse_states(out) if code == 0 else []
 
 
-def collected(module: AnsibleModule, units: List[Dict[str, str]]) -> List[Copied]:
-    """Return what is to be written: the beginning of each unit, the units, the kernel."""
+def begins(copies: List[Copied]) -> Optional[float]:
+    """Return when what was asked for begins."""
+    known = [moment for moment in (copied.first() for copied in copies) if moment is not None]
+    return min(known) / 1e6 if known else None
+
+
+def collected(module: AnsibleModule, units: List[Dict[str, str]]) -> Tuple[List[Copied], List[Copied]]:
+    """Return what is to be written: the beginning of each unit, then what was asked for of the units and of the kernel."""
     given = module.params
     room = given["max_mib"] << 20
     copies = []
@@ -115,7 +126,7 @@ def collected(module: AnsibleModule, units: List[Dict[str, str]]) -> List[Copied
             fix = f"since is {given['since']}, and must be as journalctl --since takes it; journalctl of the host says the rest"
             module.fail_json(msg=f"journalctl: {copies[-1].told} [rule journal.read] Fix: {fix}")
     begun = [unit["InvocationID"] for unit in units if unit.get("InvocationID")]
-    return [*(head(head_command(invocation), copies[0].first(), given["timeout"]) for invocation in begun), *copies]
+    return [head(head_command(invocation), copies[0].first(), given["timeout"]) for invocation in begun], copies
 
 
 def main() -> None:
@@ -142,7 +153,8 @@ def main() -> None:
     units = states(module, given["units"])
     name = ""
     try:
-        copies = collected(module, units)
+        heads, asked = collected(module, units)
+        copies = [*heads, *asked]
         handle, name = tempfile.mkstemp(dir=os.path.dirname(given["dest"]), prefix=".journal")
         with os.fdopen(handle, "wb") as out:
             # Who has made the directory reads it: root writes it for the user who logs in.
@@ -163,6 +175,7 @@ def main() -> None:
         size=os.path.getsize(given["dest"]),
         entries=sum(copied.entries for copied in copies),
         cut=any(copied.cut for copied in copies),
+        begins=begins(asked),
         hostname=platform.node(),
         units=units,
     )

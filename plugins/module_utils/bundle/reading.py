@@ -41,7 +41,7 @@ class Evidence:
 
     :ivar findings: of the plan's contract.
     :ivar checks: of each host the rows of the host checks.
-    :ivar journals: of each host what M(railyard.sglang.unit_journal) returned: C(units), C(hostname).
+    :ivar journals: of each host what M(railyard.sglang.unit_journal) returned: C(units), C(hostname), C(begins).
     :ivar unreachable: hosts that were not reached.
     :ivar not_read: C(file) and C(why) of what the bundle does not hold, and of what could not be read in it.
     """
@@ -160,5 +160,7 @@ def _understood(documents: Dict[str, Any], found: Evidence) -> None:
             found.not_read.append({"file": host, "why": f"its journal: {missing['journal']}"})
         if isinstance(row.get("hostname"), str) and row["hostname"]:
             found.journals.setdefault(host, {})["hostname"] = row["hostname"]
+        if isinstance(row.get("begins"), float):
+            found.journals.setdefault(host, {})["begins"] = row["begins"]
     incomplete = manifest.get("incomplete")
     found.not_read += [{"file": str(name), "why": str(why)} for name, why in (incomplete.items() if isinstance(incomplete, dict) else ())]

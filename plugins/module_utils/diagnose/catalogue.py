@@ -56,6 +56,10 @@ class Match:
     pattern: re.Pattern[str]
     unless: re.Pattern[str] | None = None
 
+    def known(self, line: str) -> bool:
+        """Return whether it shows in a line."""
+        return any(literal in line for literal in self.literals) and self.search(line) is not None
+
     def search(self, line: str) -> re.Match[str] | None:
         """Return the match in a line, or None."""
         found = self.pattern.search(line)

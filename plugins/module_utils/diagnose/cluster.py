@@ -70,7 +70,12 @@ WATCHES = (
     _watch("transfer", "handshake, listening on", r"listening on (?P<address>\S+):(?P<port>\d+)"),
     _watch("tcp", "TcpTransport: listen", r"TcpTransport: listen"),
     _watch("forced-tcp", "MC_FORCE_TCP is set", r"MC_FORCE_TCP is set"),
-    _watch("refused", "failed to register to bootstrap server", r"host='(?P<address>[^']+)', port=(?P<port>\d+)"),
+    # With a proxy in between the URL is a whole one, and the host is the proxy's.
+    _watch(
+        "refused",
+        "failed to register to bootstrap server",
+        r"failed to register(?!.* with url: https?://).*?host='(?P<address>[^']+)', port=(?P<port>\d+)",
+    ),
 )
 
 

@@ -252,6 +252,14 @@ def _transfer_address(group: list[Engine]) -> Iterator[Derived]:
         ):
             common = networks.most_common(1)[0][0]
             yield Derived("L12", engine.origin, {"address": item, "wanted": common}, _lines(engine.transfer, engine.hit))
+        elif network(item) != _own(engine) and any(_own(engine) == _own(other) == network(its) for other, its in told):
+            yield Derived("L56", engine.origin, {"address": item, "wanted": _own(engine)}, _lines(engine.transfer, engine.hit))
+
+
+def _own(engine: Engine) -> str:
+    """Return the network that an engine has its API in, where it says so itself."""
+    host = address(engine.value("host"))
+    return "" if wildcard(host) else network(host)
 
 
 def tcp_instead(cluster: Cluster) -> Iterator[Derived]:

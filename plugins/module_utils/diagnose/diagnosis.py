@@ -19,7 +19,9 @@ from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.catalogue
     OTHER,
     ROUTER,
     Catalogue,
+    Marker,
     Match,
+    Signature,
 )
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.evidence import Evidence
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.judging import Finding, Judge, Place, marker
@@ -103,6 +105,8 @@ def diagnose(
     progress: Callable[[float, int], None] | None = None,
     standing: Sequence[derived.Derived] = (),
     names: Mapping[str, str] | None = None,
+    *,
+    begins: Mapping[str, float] | None = None,
 ) -> Diagnosis:
     """Return what logs say.
 
@@ -110,6 +114,7 @@ def diagnose(
     :param progress: called with the share of the stored bytes that was read, 0 to 1, and the bytes of lines.
     :param standing: what is known besides the logs, of units and hosts.
     :param names: other names for hosts of the logs, for example the inventory's.
+    :param begins: of hosts, by those names, since when their logs are whole; before that are beginnings of units alone. Seconds since 1970.
     :raises OSError: where the path itself cannot be read.
     """
     begun = time.monotonic()
@@ -142,7 +147,7 @@ def diagnose(
                     errors.append(item)
             elif suits(processes[item.owner], item.origin.process):
                 evidence.add(item)
-    findings = Judge(catalogue, evidence, seen, spans, scanner.followed).findings([*derived.derive(seen), *standing])
+    findings = Judge(catalogue, evidence, seen, spans, scanner.followed, begins=begins).findings([*derived.derive(seen), *standing])
     ordered = Ordering(findings, evidence, seen).ordered()
     found = verdict(ordered)
     known = {(line.origin.file, line.number) for finding in findings for place in finding.places for line in place.lines}
@@ -153,13 +158,22 @@ def diagnose(
         found,
         spans,
         reading.skipped,
-        [hit for hit in errors if (hit.origin.file, hit.number) not in known][:SHOWN_ERRORS] if found == "clean" else [],
+        [hit for hit in errors if (hit.origin.file, hit.number) not in known and not _known(hit, catalogue)][:SHOWN_ERRORS]
+        if found == "clean"
+        else [],
         _advice(seen, spans, ordered, evidence),
         scanner.read,
         time.monotonic() - begun,
         evidence.dropped,
         seen,
     )
+
+
+def _known(hit: Hit, catalogue: Catalogue) -> bool:
+    """Return whether some signature or marker knows a line: of many only a few are kept as evidence."""
+    items: list[Signature | Marker] = [*catalogue.signatures.values(), *catalogue.markers.values()]
+    known = (match for item in items if suits(item.processes, hit.origin.process) for match in item.matches)
+    return any(match.known(hit.text) for match in known)
 
 
 def _renamed(item: Hit | Span, names: Mapping[str, str]) -> Hit | Span:

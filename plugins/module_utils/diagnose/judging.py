@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import foreign
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.catalogue import (
+    BLOCKS,
     NOTE,
     PLACEHOLDER,
     ROUTER,
@@ -144,6 +145,7 @@ class Judge:
     """Turns evidence into findings.
 
     :ivar spans: what each log covers, by file.
+    :ivar begins: of hosts since when their logs are whole.
     """
 
     def __init__(
@@ -153,8 +155,11 @@ class Judge:
         cluster: Cluster,
         spans: Sequence[Span],
         followed: Mapping[tuple[str, int], int] | None = None,
+        *,
+        begins: Mapping[str, float] | None = None,
     ) -> None:
         self._followed = followed or {}
+        self.begins = begins or {}
         self.catalogue, self.evidence, self.cluster = catalogue, evidence, cluster
         self.spans: Mapping[str, Span] = {span.origin.file: span for span in spans}
         self._started = _Marks(evidence.moments([marker(STARTED)]))
@@ -184,7 +189,7 @@ class Judge:
                 key=lambda place: (place.first.seconds is None, place.first.seconds or 0.0, place.origin.file, place.first.number)
             )
             self._describe(finding)
-            past = self._past(finding) if finding.severity != NOTE and not finding.signature.derived else ""
+            past = self._past(finding) or self._earlier(finding) if finding.severity != NOTE and not finding.signature.derived else ""
             if past:
                 finding.severity, finding.note = NOTE, past
         return list(found.values())
@@ -466,3 +471,26 @@ class Judge:
             if any(starts[0].before(mark) for mark in self.evidence.moments([marker(SERVED)]) if starts):
                 return "not since a restart by hand, after which requests were served"
         return ""
+
+    def _earlier(self, finding: Finding) -> str:
+        """Return why a finding does not block any more: it was before the time that was asked for, in which each of its instances served.
+
+        What degrades is often said once, at the start.
+        """
+        if finding.severity != BLOCKS:
+            return ""
+        for place in finding.places:
+            begin = self.begins.get(place.origin.host)
+            if begin is None or place.last.seconds is None or place.last.seconds >= begin or not self._serves(place.origin, begin):
+                return ""
+        return "not in the time that was asked for, in which requests were served"
+
+    def _serves(self, origin: Origin, since: float) -> bool:
+        """Return whether a process, or another one of its instance, has served requests since a time."""
+        own = self.cluster.named(origin)
+        for tally in self.evidence.of(marker(SERVED)):
+            other = self.cluster.named(tally.origin)
+            same = other == own or (own.instance and other.instance == own.instance)
+            if same and any(item.seconds is not None and item.seconds >= since for item in tally.moments):
+                return True
+        return False

@@ -42,6 +42,11 @@ def names(journals: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {result["hostname"]: host for host, result in journals.items() if result.get("hostname") and own[result["hostname"]] == 1}
 
 
+def begins(journals: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Return of each host since when its journal is whole, in seconds since 1970; before that are beginnings of units alone."""
+    return {host: result["begins"] for host, result in journals.items() if isinstance(result.get("begins"), float)}
+
+
 def not_read(
     journals: Mapping[str, Mapping[str, Any]], failed: Mapping[str, str] | None = None, unreachable: Iterable[str] = ()
 ) -> list[dict[str, str]]:

@@ -63,6 +63,10 @@ def test_root_writes_for_the_owner_of_the_directory(tmp_path: Path) -> None:
     assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o600, NOBODY)
 
 
+def test_when_what_was_asked_for_begins(tmp_path: Path) -> None:
+    assert written(tmp_path)["begins"] == 1.0
+
+
 def test_more_than_was_asked_for_is_told(tmp_path: Path) -> None:
     assert written(tmp_path, lines=2)["cut"] is True
     assert written(tmp_path, lines=4)["cut"] is False

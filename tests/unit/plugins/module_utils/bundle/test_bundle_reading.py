@@ -20,9 +20,9 @@ from ansible_collections.railyard.sglang.tests.unit.support import doctorlogs
 
 FAILED = {"LoadState": "loaded", "ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "NRestarts": "5"}
 HOSTS: dict[str, Any] = {
-    "gpu-a": {"in_plan": True, "hostname": "p0", "cut": True, "missing": {"journal": "the newest messages only"}},
+    "gpu-a": {"in_plan": True, "hostname": "p0", "begins": 1763618400.5, "cut": True, "missing": {"journal": "the newest messages only"}},
     "gpu-b": {"in_plan": True, "hostname": "", "cut": False, "missing": {"host": "not reached: no route"}},
-    "gpu/c": {"in_plan": True, "hostname": "d0", "cut": False, "missing": {}},
+    "gpu/c": {"in_plan": True, "hostname": "d0", "begins": None, "cut": False, "missing": {}},
 }
 FINDINGS = [{"rule": "r", "severity": "error", "host": "gpu-a", "text": "t"}]
 CRASH = ["Scheduler hit an exception: Traceback (most recent call last):", "OSError: [Errno 28] No space left on device"]
@@ -68,6 +68,7 @@ def check(path: Path) -> None:
     assert {host: [row["rule"] for row in rows] for host, rows in found.checks.items()} == {"gpu-a": ["preflight.shm"], "gpu/c": ["c"]}
     assert found.unreachable == ["gpu-b"]
     assert standing.names(found.journals) == {"p0": "gpu-a", "d0": "gpu/c"}
+    assert standing.begins(found.journals) == {"gpu-a": 1763618400.5}
     assert found.not_read == [
         {"file": "gpu-a", "why": "its journal: the newest messages only"},
         {"file": "logs/gpu-a.log", "why": "cut off"},

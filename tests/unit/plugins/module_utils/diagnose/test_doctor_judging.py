@@ -111,6 +111,14 @@ DERIVED = (
             "decode": decode("Transfer Engine RPC using P2P handshake, listening on 127.0.0.1:15233"),
         },
     ),
+    (
+        "L56",
+        "d0",
+        {
+            "prefill": engine("p0", "Transfer Engine RPC using P2P handshake, listening on 203.0.113.10:15233"),
+            "decode": decode("Transfer Engine RPC using P2P handshake, listening on 198.51.100.20:15233"),
+        },
+    ),
     ("L15", "p0", {"prefill": engine("p0", "TcpTransport: listen on port 16291", disaggregation_ib_device="mlx5_0")}),
 )
 
@@ -132,7 +140,10 @@ HEALTHY = (
     {"prefill": engine("p0", host="0.0.0.0", dist_init_addr="203.0.113.10:5000")},
     {"prefill": engine("p0", "TcpTransport: listen on port 1", "MC_FORCE_TCP is set", disaggregation_ib_device="mlx5_0")},
     {"prefill": engine("p0", nnodes=2, dist_init_addr="203.0.113.10:5000"), "decode": decode(nnodes=2, dist_init_addr="203.0.113.20:5000")},
-    {"p0": engine("p0", "P2P handshake, listening on 203.0.113.1:1"), "d0": decode("P2P handshake, listening on 192.0.2.5:1")},
+    {
+        "p0": engine("p0", "P2P handshake, listening on 203.0.113.1:1"),
+        "d0": decode("P2P handshake, listening on 192.0.2.5:1", host="192.0.2.5"),
+    },
 )
 
 
