@@ -71,12 +71,13 @@ class ActionModule(ControllerAction):
         result, given = self.begin(tmp, task_vars, SPEC)
         bundle = reading.evidence(given["path"])
         journals = given["journals"] or bundle.journals
+        checks = given["checks"] or bundle.checks
         try:
             found = diagnosis.diagnose(
                 given["path"],
                 catalogue.load(),
                 _Progress(),
-                standing.standing(journals, given["unreachable"] or bundle.unreachable),
+                [*standing.standing(journals, given["unreachable"] or bundle.unreachable), *standing.filtered(checks)],
                 standing.names(journals),
                 begins=standing.begins(journals),
             )
@@ -88,7 +89,7 @@ class ActionModule(ControllerAction):
             }
         document = diagnosis.document(found)
         document["not_read"] += standing.not_read(given["journals"], given["failed"], given["unreachable"]) + bundle.not_read
-        confirming.confirm(document, given["findings"] or bundle.findings, given["checks"] or bundle.checks)
+        confirming.confirm(document, given["findings"] or bundle.findings, checks)
         text = page.text(document)
         changed: list[str] = []
         if given["directory"]:

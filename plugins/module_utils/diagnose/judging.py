@@ -407,7 +407,7 @@ class Judge:
         values = {name: [value] for name, value in item.groups.items()}
         place = Place(self.cluster.named(item.origin), 1, first, first, hits[:SHOWN], values)
         finding = found.get(item.id)
-        severity, note = self._despite(signature, hits)
+        severity, note = self._despite(signature, hits) if hits else self._still(signature, item.origin)
         if finding is None or SEVERITIES.index(finding.severity) > SEVERITIES.index(severity):
             found[item.id] = Finding(signature, severity, [place], note)
         elif SEVERITIES.index(finding.severity) < SEVERITIES.index(severity):
@@ -424,6 +424,13 @@ class Judge:
         """Return the severity of what was found by comparing, and why it is less: requests were served after all of it had started."""
         last = max((hit.seconds for hit in hits if hit.seconds is not None), default=None)
         if signature.served and last is not None and any((item.seconds or 0.0) > last for item in self.evidence.moments([marker(SERVED)])):
+            return signature.served, "requests were served all the same"
+        return signature.severity, ""
+
+    def _still(self, signature: Signature, origin: Origin) -> tuple[str, str]:
+        """Return the severity of what is so now on a host, and why it is less: in the time asked for requests were served there."""
+        begin = self.begins.get(origin.host, 0.0)
+        if signature.served and any((item.seconds or 0.0) > begin for item in self.evidence.moments([marker(SERVED)], host=origin.host)):
             return signature.served, "requests were served all the same"
         return signature.severity, ""
 
@@ -473,7 +480,7 @@ class Judge:
         return ""
 
     def _earlier(self, finding: Finding) -> str:
-        """Return why a finding does not block any more: it was before the time that was asked for, in which each of its instances served.
+        """Return why a finding does not block any more: it was before the time that was asked for, and its instances have served since.
 
         What degrades is often said once, at the start.
         """
@@ -481,16 +488,21 @@ class Judge:
             return ""
         for place in finding.places:
             begin = self.begins.get(place.origin.host)
-            if begin is None or place.last.seconds is None or place.last.seconds >= begin or not self._serves(place.origin, begin):
+            if (
+                begin is None
+                or place.last.seconds is None
+                or place.last.seconds >= begin
+                or not self._served(place.origin, place.last.seconds)
+            ):
                 return ""
-        return "not in the time that was asked for, in which requests were served"
+        return "not in the time that was asked for, and requests were served after it"
 
-    def _serves(self, origin: Origin, since: float) -> bool:
-        """Return whether a process, or another one of its instance, has served requests since a time."""
+    def _served(self, origin: Origin, since: float) -> bool:
+        """Return whether a process, or another one of its instance, has served requests after a time."""
         own = self.cluster.named(origin)
         for tally in self.evidence.of(marker(SERVED)):
             other = self.cluster.named(tally.origin)
             same = other == own or (own.instance and other.instance == own.instance)
-            if same and any(item.seconds is not None and item.seconds >= since for item in tally.moments):
+            if same and any(item.seconds is not None and item.seconds > since for item in tally.moments):
                 return True
         return False

@@ -12,7 +12,8 @@ from typing import Any
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.derived import Derived
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.origin import Origin, named
 
-STOPPED, FAILED, UNREACHABLE = "L53", "L54", "L55"
+STOPPED, FAILED, UNREACHABLE, FILTERED = "L53", "L54", "L55", "L57"
+FIREWALL = "preflight.firewall"
 
 
 def standing(journals: Mapping[str, Mapping[str, Any]], unreachable: Iterable[str] = ()) -> list[Derived]:
@@ -34,6 +35,19 @@ def standing(journals: Mapping[str, Mapping[str, Any]], unreachable: Iterable[st
                 loaded = unit.get("LoadState", "")
                 found.append(Derived(STOPPED, origin, {"unit": name, "value": active if loaded == "loaded" else loaded}))
     return found
+
+
+def filtered(checks: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Derived]:
+    """Return which hosts drop what they should let in.
+
+    :param checks: of each host the rows of the host checks: rule, state, text.
+    """
+    rows = [(host, row) for host, table in sorted(checks.items()) for row in table]
+    return [
+        Derived(FILTERED, Origin("", host), {"value": str(row.get("text", ""))})
+        for host, row in rows
+        if row.get("rule") == FIREWALL and row.get("state") == "error"
+    ]
 
 
 def names(journals: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

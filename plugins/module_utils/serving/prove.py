@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The proof as far as it is made from the router's host: one step after the other, each bounded in time and load.
 
-What would hang is not asked: a router with other workers than planned, or a worker that is not what it should be, ends it before requests.
+What would hang is not asked: a router with other workers than planned, or a worker that is not what it should be, ends it before requests,
+and a request that nobody answers ends it there.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Prover:
 
     :ivar rows: what is known of each pair, by its name.
     :ivar sent: prompt tokens that were sent to each instance by name, pinned requests only.
+    :ivar unanswered: whether a request got no answer, or an error of the server.
     """
 
     def __init__(self, opener: http.Opener, router: Mapping[str, Any], workers: Sequence[Dict[str, Any]], settings: Settings) -> None:
@@ -85,6 +87,7 @@ class Prover:
         self.information: Dict[str, Dict[str, Any]] = {}
         self.first: Optional[Reply] = None
         self.answer: Optional[Reply] = None
+        self.unanswered = False
         self.end = 0.0
         self.lock = threading.Lock()
 
@@ -96,11 +99,16 @@ class Prover:
     def _late(self) -> bool:
         return time.monotonic() >= self.end
 
+    def _note(self, reply: Reply) -> None:
+        if reply.error or reply.status >= 500:
+            self.unanswered = True
+
     def _ask(self, prompt: str, tokens: int, **more: bool) -> Reply:
         body = chat.body(self.model, prompt, tokens, **more)
         reply = ask(self.opener, str(self.router["url"]), body, self._left())
         if more.get("logprobs") and chat.refuses_logprobs(reply):
             return self._ask(prompt, tokens, **{**more, "logprobs": False})
+        self._note(reply)
         return reply
 
     def _pinned(self, pair: Pair, prompt: str, tokens: int, **more: bool) -> Tuple[Reply, List[str]]:
@@ -108,6 +116,7 @@ class Prover:
         reply, refusal = ask_pair(self.opener, pair, body, self._left())
         if more.get("logprobs") and chat.refuses_logprobs(reply):
             return self._pinned(pair, prompt, tokens, **{**more, "logprobs": False})
+        self._note(reply)
         found = [f"the prefill instance: {refusal}"] if refusal else []
         found += chat.problems(reply, self.model, tokens)
         if not found:
@@ -316,6 +325,8 @@ class Prover:
         step = Step("UTF-8")
         through = self._ask(texts.UTF8, self.settings.tokens)
         step.problems = chat.problems(through, self.model, self.settings.tokens)
+        if self.unanswered:
+            return step
         pinned, found = self._pinned(self.asked[0], texts.UTF8, self.settings.tokens)
         step.problems += _named(f"pair {self.asked[0].name}", found)
         if not step.problems and through.prompt_tokens != pinned.prompt_tokens:
@@ -376,10 +387,21 @@ class Prover:
         if faults:
             done[-1].problems += faults
             done[-1].settled()
+        return done + self._through_router(len(done))
+
+    def _through_router(self, before: int) -> List[Step]:
+        """Do the steps that come after so many others."""
+        done: List[Step] = []
         works = (self.chat_step, self.stream_step, self.long_step, self.utf8_step, self.concurrency_step, self.answer_step)
-        for name, work in zip(STEPS[len(done) :], works):
-            late = "the time for all requests is over: verify_seconds"
-            done.append(Step(name, problems=[f"not tried: {late}"]).settled() if self._late() else timed(work))
+        failed = "pairs"
+        for name, work in zip(STEPS[before:], works):
+            if self.unanswered:
+                done.append(not_tried(name, f"after a request of step {failed} was not answered"))
+            elif self._late():
+                done.append(Step(name, problems=["not tried: the time for all requests is over: verify_seconds"]).settled())
+            else:
+                done.append(timed(work))
+                failed = name
         return done
 
     def pair_rows(self) -> List[Dict[str, Any]]:

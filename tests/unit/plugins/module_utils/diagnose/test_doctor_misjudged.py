@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue, diagnosis, page
+from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue, diagnosis, page, standing
 from ansible_collections.railyard.sglang.tests.unit.support.doctorlogs import arguments, diagnosed, ids, stamped, write
 
 READY = "The server is fired up and ready to roll!"
@@ -467,7 +467,7 @@ def test_a_request_longer_than_a_block_is_none_of_it(loaded: catalogue.Catalogue
 
 LOST = "Losing connection with prefill instance (bootstrap_addr: 203.0.113.10:8998), 1 requests affected"
 SIX = datetime.datetime(2026, 11, 20, 6, tzinfo=datetime.timezone.utc).timestamp()
-EARLIER = "not in the time that was asked for, in which requests were served"
+EARLIER = "not in the time that was asked for, and requests were served after it"
 
 
 def lost(*after: tuple[float, str], loaded: catalogue.Catalogue, place: Path, begins: float | None) -> diagnosis.Finding:
@@ -483,7 +483,8 @@ def lost(*after: tuple[float, str], loaded: catalogue.Catalogue, place: Path, be
     [
         pytest.param(600, [(700, SERVED)], EARLIER, id="over"),
         pytest.param(None, [(700, SERVED)], "", id="all of it was asked for"),
-        pytest.param(600, [(300, SERVED)], "", id="nothing served in the time that was asked for"),
+        pytest.param(600, [(300, SERVED)], EARLIER, id="over before that time"),
+        pytest.param(600, [(30, SERVED)], "", id="served before it alone"),
         pytest.param(600, [(650, LOST), (700, SERVED)], "", id="again in the time that was asked for"),
         pytest.param(600, [], "", id="nothing served"),
     ],
@@ -553,3 +554,19 @@ def test_a_way_of_its_own_degrades_where_requests_are_served(loaded: catalogue.C
     lines = [*decode(P2P.format("198.51.100.20"), READY), stamped(60, SERVED, "d0")]
     found = diagnosed(write(tmp_path, prefill=engine("p0", P2P.format("203.0.113.10"), READY), decode=lines), loaded)
     assert [(finding.id, finding.severity) for finding in found.findings] == [("L56", catalogue.DEGRADES)]
+
+
+CLOSED = {
+    "rule": "preflight.firewall",
+    "state": "error",
+    "text": "tcp 15000-17000 on 203.0.113.20 is closed by chain in of table inet cause",
+}
+
+
+@pytest.mark.parametrize(("more", "severity"), [([], catalogue.BLOCKS), ([stamped(60, SERVED, "d0")], catalogue.DEGRADES)])
+def test_a_filter_leaves_no_line(more: list[str], severity: str, loaded: catalogue.Catalogue, tmp_path: Path) -> None:
+    path = write(tmp_path, prefill=engine("p0", READY), decode=[*decode(READY), *more])
+    checks = {"d0": [CLOSED], "p0": [{**CLOSED, "state": "ok"}, {**CLOSED, "rule": "preflight.shm"}]}
+    found = diagnosis.diagnose(str(path), loaded, standing=standing.filtered(checks))
+    assert [(row.id, row.host, row.guilty_host, row.severity) for row in found.findings] == [("L57", "d0", "d0", severity)]
+    assert CLOSED["text"] in found.findings[0].text("title")
