@@ -76,7 +76,7 @@ hostname:
   type: str
 units:
   description: Of each unit what C(systemctl show) says of it - C(Id), C(LoadState), C(ActiveState), C(SubState), C(Result), C(NRestarts),
-    C(ExecMainStatus) and C(InvocationID).
+    C(ExecMainStatus), C(InvocationID) and C(ControlGroup), and as C(Halted) which of its processes are stopped by a signal or a debugger.
   returned: when it was written
   type: list
   elements: dict
@@ -100,12 +100,14 @@ from ansible_collections.railyard.sglang.plugins.module_utils.onhost.journalcopy
     shares,
     show_command,
 )
+from ansible_collections.railyard.sglang.plugins.module_utils.services.halted import HALTED, halted
 
 
 def states(module: AnsibleModule, units: List[str]) -> List[Dict[str, str]]:
     """Return the states of units; none where there is no systemd to ask."""
     code, out, _err = module.run_command(show_command(units))
-    return parse_states(out) if code == 0 else []
+    rows = parse_states(out) if code == 0 else []
+    return [{**row, HALTED: ", ".join(halted(row.get("ControlGroup", "")))} for row in rows]
 
 
 def begins(copies: List[Copied]) -> Optional[float]:

@@ -33,7 +33,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 units:
-  description: Unit to property to value.
+  description: Unit to property to value, and as C(Halted) which of its processes are stopped by a signal or a debugger.
   returned: success
   type: dict
   sample: {sglang-router.service: {ActiveState: failed, Result: exit-code}}

@@ -177,7 +177,7 @@ CAUSES = {
     "transfer ports filtered": Cause(transfer_ports_filtered, "L57", "d0", r"decode-0"),
     "queue ports filtered": Cause(queue_ports_filtered, "L57", "p0", r"prefill-0 > decode-0"),
     "rank killed": Cause(rank_killed, "L20", "d0", r"decode-0"),
-    "rank that hangs": Cause(rank_that_hangs, "L14", "d0", r"decode-0"),
+    "rank that hangs": Cause(rank_that_hangs, "L58", "d0", r"decode-0 rank 0 on d0 is hanging"),
     "model cut short": Cause(model_cut_short, "L26", "d0", r"decode-0"),
     "library missing": Cause(library_missing, "L27", "d0", r"decode-0"),
     "disk full": Cause(disk_full, "L29", "d0", r"decode-0"),

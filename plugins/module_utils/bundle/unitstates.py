@@ -9,6 +9,7 @@ from typing import Dict, List, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.bundle.secrets import Secrets
 from ansible_collections.railyard.sglang.plugins.module_utils.onhost.commands import Runner
+from ansible_collections.railyard.sglang.plugins.module_utils.services.halted import HALTED, halted
 from ansible_collections.railyard.sglang.plugins.module_utils.services.units import parse_show
 
 
@@ -25,4 +26,5 @@ def properties(run: Runner, names: List[str]) -> Tuple[Dict[str, Dict[str, str]]
         found[name] = parse_show(Secrets().mask(out))
         if rc != 0 or not found[name]:
             return {}, f"systemctl show {name}: {err.strip() or f'exit status {rc}, {len(found[name])} properties'}"
+        found[name][HALTED] = ", ".join(halted(found[name].get("ControlGroup", "")))
     return found, ""

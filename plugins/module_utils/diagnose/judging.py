@@ -17,7 +17,9 @@ from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.catalogue
     NOTE,
     PLACEHOLDER,
     ROUTER,
+    RUNTIME,
     SEVERITIES,
+    SYMPTOM,
     Catalogue,
     Signature,
 )
@@ -480,22 +482,18 @@ class Judge:
         return ""
 
     def _earlier(self, finding: Finding) -> str:
-        """Return why a finding does not block any more: it was before the time that was asked for, and its instances have served since.
+        """Return why a finding is of no matter now: it was before the time that was asked for, and its instances have served since.
 
-        What degrades is often said once, at the start.
+        A symptom of what goes on would have been told again. What degrades is often said once, at the start.
         """
         if finding.severity != BLOCKS:
             return ""
+        again = finding.signature.kind == SYMPTOM and finding.signature.stage == RUNTIME
         for place in finding.places:
-            begin = self.begins.get(place.origin.host)
-            if (
-                begin is None
-                or place.last.seconds is None
-                or place.last.seconds >= begin
-                or not self._served(place.origin, place.last.seconds)
-            ):
+            begin, last = self.begins.get(place.origin.host), place.last.seconds
+            if begin is None or last is None or last >= begin or not (again or self._served(place.origin, last)):
                 return ""
-        return "not in the time that was asked for, and requests were served after it"
+        return "not in the time that was asked for" + ("" if again else ", and requests were served after it")
 
     def _served(self, origin: Origin, since: float) -> bool:
         """Return whether a process, or another one of its instance, has served requests after a time."""

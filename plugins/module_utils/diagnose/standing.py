@@ -11,8 +11,9 @@ from typing import Any
 
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.derived import Derived
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.origin import Origin, named
+from ansible_collections.railyard.sglang.plugins.module_utils.services.halted import HALTED
 
-STOPPED, FAILED, UNREACHABLE, FILTERED = "L53", "L54", "L55", "L57"
+STOPPED, FAILED, UNREACHABLE, FILTERED, HANGS = "L53", "L54", "L55", "L57", "L58"
 FIREWALL = "preflight.firewall"
 
 
@@ -34,6 +35,8 @@ def standing(journals: Mapping[str, Mapping[str, Any]], unreachable: Iterable[st
             elif active == "inactive":
                 loaded = unit.get("LoadState", "")
                 found.append(Derived(STOPPED, origin, {"unit": name, "value": active if loaded == "loaded" else loaded}))
+            if unit.get(HALTED):
+                found.append(Derived(HANGS, origin, {"unit": name, "value": unit[HALTED]}))
     return found
 
 

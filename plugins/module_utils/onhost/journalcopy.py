@@ -26,7 +26,7 @@ TIME = re.compile(rb"^__REALTIME_TIMESTAMP=(\d+)$", re.M)
 PIECE, PART = 1 << 16, 1 << 20
 # Of the beginning of each unit: arguments, addresses and versions stand there.
 HEAD_ENTRIES, HEAD_BYTES = 3000, 4 << 20
-PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "ExecMainStatus", "InvocationID")
+PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "ExecMainStatus", "InvocationID", "ControlGroup")
 
 
 def shares(lines: int) -> Tuple[int, int]:

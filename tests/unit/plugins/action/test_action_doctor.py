@@ -185,6 +185,10 @@ def test_states_of_units() -> None:
     journals = {"gpu-a": {"hostname": "p0", "units": rows, "cut": True}, "gpu-b": {}}
     found = standing.standing(journals, ["gpu-c"])
     assert [(item.id, item.origin.host) for item in found] == [("L55", "gpu-c"), ("L54", "gpu-a"), ("L53", "gpu-a")]
+    halted = {"Id": "sglang-decode-0.service", "ActiveState": "active", "Halted": "python3 (pid 7)"}
+    assert [(item.id, item.groups) for item in standing.standing({"gpu-d": {"units": [halted]}})] == [
+        ("L58", {"unit": "sglang-decode-0.service", "value": "python3 (pid 7)"})
+    ]
     assert standing.names(journals) == {"p0": "gpu-a"}
     away = {"gpu-c": {"unreachable": True, "msg": "no route"}, "gpu-d": {"entries": 0, "cut": False}, "gpu-e": {"entries": 5, "cut": False}}
     rows = standing.not_read({**journals, **away}, {"gpu-e": "Fetch it: no space left on device"}, ["gpu-c"])

@@ -179,6 +179,7 @@ def test_lines_of_one_kind_differ_in_what_is_known() -> None:
     assert [known.mask(text) for text in ("a topsecret2", "a topsecret1", "a topsecret3")] == ["a topsecret2", f"a {MARK}", "a topsecret3"]
 
 
+NONE = {"Halted": ""}
 SHOWN = "Id=a.service\nEnvironment=HF_TOKEN=abcdefg1 A=1\nStatusText=one\n\ntwo\nLoadState=loaded\n"
 
 
@@ -190,8 +191,8 @@ SHOWN = "Id=a.service\nEnvironment=HF_TOKEN=abcdefg1 A=1\nStatusText=one\n\ntwo\
             ["a.service", "b.service"],
             [(0, SHOWN, ""), (0, "Id=b.service\nLoadState=not-found\n", "")],
             {
-                "a.service": {"Id": "a.service", "Environment": f"HF_TOKEN={MARK} A=1", "StatusText": "one", "LoadState": "loaded"},
-                "b.service": {"Id": "b.service", "LoadState": "not-found"},
+                "a.service": {"Id": "a.service", "Environment": f"HF_TOKEN={MARK} A=1", "StatusText": "one", "LoadState": "loaded", **NONE},
+                "b.service": {"Id": "b.service", "LoadState": "not-found", **NONE},
             },
             "",
         ),

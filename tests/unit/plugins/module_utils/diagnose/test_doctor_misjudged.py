@@ -466,16 +466,16 @@ def test_a_request_longer_than_a_block_is_none_of_it(loaded: catalogue.Catalogue
 
 
 LOST = "Losing connection with prefill instance (bootstrap_addr: 203.0.113.10:8998), 1 requests affected"
+FETCHING = "Could not fetch prefill parallel info from bootstrap_addr: 203.0.113.10:8998"
 SIX = datetime.datetime(2026, 11, 20, 6, tzinfo=datetime.timezone.utc).timestamp()
 EARLIER = "not in the time that was asked for, and requests were served after it"
 
 
-def lost(*after: tuple[float, str], loaded: catalogue.Catalogue, place: Path, begins: float | None) -> diagnosis.Finding:
-    """Return what is said of a decode rank that lost prefill in minute 1, with lines after that, of a log that is whole since a second."""
-    lines = [*decode(READY), stamped(60, LOST, "d0"), *(stamped(second, text, "d0") for second, text in after)]
-    known = {} if begins is None else {"d0": SIX + begins}
-    found = diagnosis.diagnose(str(write(place, decode=lines)), loaded, begins=known)
-    return next(finding for finding in found.findings if finding.id == "L23")
+def told(*lines: tuple[float, str], loaded: catalogue.Catalogue, place: Path, begins: float | None) -> diagnosis.Finding:
+    """Return the only finding in the log of a decode rank that is whole since a second."""
+    path = write(place, decode=[*decode(READY), *(stamped(second, text, "d0") for second, text in lines)])
+    (finding,) = diagnosis.diagnose(str(path), loaded, begins={} if begins is None else {"d0": SIX + begins}).findings
+    return finding
 
 
 @pytest.mark.parametrize(
@@ -485,21 +485,28 @@ def lost(*after: tuple[float, str], loaded: catalogue.Catalogue, place: Path, be
         pytest.param(None, [(700, SERVED)], "", id="all of it was asked for"),
         pytest.param(600, [(300, SERVED)], EARLIER, id="over before that time"),
         pytest.param(600, [(30, SERVED)], "", id="served before it alone"),
-        pytest.param(600, [(650, LOST), (700, SERVED)], "", id="again in the time that was asked for"),
+        pytest.param(600, [(650, FETCHING), (700, SERVED)], "", id="again in the time that was asked for"),
         pytest.param(600, [], "", id="nothing served"),
     ],
 )
 def test_what_was_before_the_time_that_was_asked_for(
     begins: float | None, after: list[tuple[float, str]], note: str, loaded: catalogue.Catalogue, tmp_path: Path
 ) -> None:
-    finding = lost(*after, loaded=loaded, place=tmp_path, begins=begins)
+    finding = told((60, FETCHING), *after, loaded=loaded, place=tmp_path, begins=begins)
+    assert finding.id == "D03"
     assert (finding.severity, finding.note) == (catalogue.NOTE if note else catalogue.BLOCKS, note)
 
 
 def test_another_rank_that_serves_says_nothing_of_one_that_does_not(loaded: catalogue.Catalogue, tmp_path: Path) -> None:
-    path = write(tmp_path, decode=[*decode(READY), stamped(60, LOST, "d0")], other=[*decode(READY), stamped(700, SERVED, "d1")])
+    path = write(tmp_path, decode=[*decode(READY), stamped(60, FETCHING, "d0")], other=[*decode(READY), stamped(700, SERVED, "d1")])
     found = diagnosis.diagnose(str(path), loaded, begins={"d0": SIX + 600, "d1": SIX + 600})
-    assert [finding.severity for finding in found.findings if finding.id == "L23"] == [catalogue.BLOCKS]
+    assert [finding.severity for finding in found.findings if finding.id == "D03"] == [catalogue.BLOCKS]
+
+
+def test_a_symptom_that_would_have_come_again(loaded: catalogue.Catalogue, tmp_path: Path) -> None:
+    before = told((60, LOST), loaded=loaded, place=tmp_path / "before", begins=600)
+    within = told((60, LOST), (650, LOST), loaded=loaded, place=tmp_path / "within", begins=600)
+    assert [(row.id, row.severity) for row in (before, within)] == [("L23", catalogue.NOTE), ("L23", catalogue.BLOCKS)]
 
 
 def test_what_degrades_is_said_once_at_the_start(loaded: catalogue.Catalogue, tmp_path: Path) -> None:
