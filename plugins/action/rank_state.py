@@ -16,9 +16,6 @@ from ansible_collections.railyard.sglang.plugins.module_utils.serving import ran
 display = Display()
 # One module call waits this long on the host for a change, so a host is not polled over ssh.
 WAIT_SECONDS = 20
-# A loop of crashes is a verdict long before the deadline. What ends alone will do so again; ranks of several hosts may take each other down
-# once more before they meet.
-CRASHES_ALONE, CRASHES = 2, 3
 
 
 def _line(row: dict[str, Any], seconds: float) -> str:
@@ -57,16 +54,12 @@ class ActionModule(ActionBase):
             known = [row["state"] for row in rows]
             since = ranks.since(since, rows, seconds)
             before = before or [row["restarts"] for row in rows]
-            looping = any(
-                row["restarts"] - count >= (CRASHES_ALONE if rank.get("nodes") == 1 else CRASHES)
-                for rank, row, count in zip(arguments["ranks"], rows, before)
-                if row["state"] != "ready"
-            )
             late = [row for row in rows if row["state"] != "ready"]
             if not late or self._task.check_mode:
                 return result
-            hopeless = looping or ranks.lasting(since, seconds) or any(row["hopeless"] for row in late)
-            if hopeless or seconds >= deadline:
+            loop = ranks.looping(arguments["ranks"], before, rows)
+            hopeless = ranks.lasting(since, seconds) or any(row["hopeless"] for row in late)
+            if loop or hopeless or seconds >= deadline:
                 return {"changed": False, "failed": True, "ranks": rows, "msg": self._verdict(late, seconds, result["log"])}
 
     def _verdict(self, late: list[dict[str, Any]], seconds: float, log: list[str]) -> str:

@@ -16,7 +16,7 @@ from nickit import GENERATIONS, NicLab, able_to_build
 from qemukit import QemuLab, able
 
 # Tests that need no cluster come first, then those on the large one, those on the small one, and those on virtual machines.
-ORDER = ("cluster", "pair", "machines", "nics")
+ORDER = ("cluster", "pair", "wide", "machines", "nics")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,6 +61,12 @@ def cluster(labs: Labs) -> Lab:
 def pair(labs: Labs) -> Lab:
     """Return a converged cluster of one prefill host, one decode host and a router, tensor parallel size 1."""
     return labs.converged("testpair", "1p1d")
+
+
+@pytest.fixture(scope="session")
+def wide(labs: Labs) -> Lab:
+    """Return a converged cluster of two prefill and two decode instances of two hosts each, and a router."""
+    return labs.converged("testwide", "4p4d")
 
 
 @pytest.fixture(scope="session")

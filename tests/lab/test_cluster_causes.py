@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from causekit import MENDED_SECONDS, added, address, diagnosis, filtered, healthy, now, refusal, started_as
-from labkit import Lab
+from causekit import MENDED_SECONDS, added, address, diagnosis, filtered, healthy, now, refusal, started_as, told
+from labkit import Lab, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -154,21 +158,61 @@ def library_missing(lab: Lab) -> Iterator[None]:
 
 @contextmanager
 def disk_full(lab: Lab) -> Iterator[None]:
-    """A disk for temporary files on which nothing is left."""
+    """The disk of all places that an engine writes to, on which nothing is left."""
     rank = lab.rank("decode-0", 0)
     place = "/run/cause-disk"
     lab.ssh(rank["host"], f"mkdir {place} && mount -t tmpfs -o size=4k,mode=1777 tmpfs {place} && head -c 4096 /dev/zero > {place}/full")
     try:
-        with started_as(lab, rank, lines=(f"BindPaths={place}:/tmp", f"BindPaths={place}:/var/cache/sglang")):
+        places = ("/tmp", "/var/tmp", "/var/lib/sglang", "/var/cache/sglang")
+        with started_as(lab, rank, lines=tuple(f"BindPaths={place}:{path}" for path in places)):
             yield
     finally:
         lab.ssh(rank["host"], f"umount {place} && rmdir {place}")
 
 
+def router_started_as(change: Callable[[Lab, str], str]) -> Callable[[Lab], AbstractContextManager[None]]:
+    """Return a cause: the router runs with another command line, and with its workers there says that all is well."""
+
+    @contextmanager
+    def broken(lab: Lab) -> Iterator[None]:
+        with started_as(lab, lab.router, lambda line: change(lab, line)):
+            wait_until(lambda: lab.request("/readiness", timeout=5)["status"] == 200, 60, "the wrong router is ready")
+            yield
+
+    return broken
+
+
+def swapped(_lab: Lab, line: str) -> str:
+    """Give prefill as decode, and decode as prefill."""
+    prefill, decode = re.findall(r"http://[^\s\"']+", line)[-2:]
+    return str(line.replace(prefill, "@").replace(decode, prefill).replace("@", decode))
+
+
+def rank_1(role: str) -> Callable[[Lab, str], str]:
+    """Return a change that names rank 1 of an instance, which serves nothing but its health."""
+    return lambda lab, line: line.replace(url_of(lab, role, 0), url_of(lab, role, 1))
+
+
+def url_of(lab: Lab, role: str, number: int) -> str:
+    return str(lab.rank(f"{role}-0", number)["health_url"].removesuffix("/health"))
+
+
+def other_port(lab: Lab, line: str) -> str:
+    """Name a bootstrap port at which nobody listens."""
+    return re.sub(rf"\b{lab.router['workers'][0]['bootstrap_port']}\b", "8999", line)
+
+
+#: Of instances of two hosts.
+WIDE = {
+    "roles swapped": Cause(router_started_as(swapped), "L03", "r0", r"router: prefill prefill-0 .* is listed as decode"),
+    "rank 1 as prefill": Cause(router_started_as(rank_1("prefill")), "L02", "r0", r"is listed, but not planned"),
+    "rank 1 as decode": Cause(router_started_as(rank_1("decode")), "L02", "r0", r"is listed, but not planned"),
+    "another port in the router": Cause(router_started_as(other_port), "L04", "r0", r"is listed with bootstrap port 8999, planned is 8998"),
+}
 CAUSES = {
     "two networks": Cause(two_networks, "L01", "p0", r"engine rank 0 is not registered \(500\)"),
     "another bootstrap port": Cause(another_bootstrap_port, "L04", "r0", r"engine rank 0 is not registered \(refused\)"),
-    "another page size": Cause(another_page_size, "L05", "d0", r"page.size"),
+    "another page size": Cause(another_page_size, "L05", "d0", r"decode-0 rank 0 on d0 is"),
     "proxy in the environment": Cause(proxy_in_the_environment, "L28", "p0", r"engine rank 0 is not registered"),
     "address of the name": Cause(address_of_the_name, "L56", "d0", r"transport: decode-0 received .* it went another way"),
     "no address at all": Cause(no_address_at_all, "L35", "d0", r"decode-0"),
@@ -183,21 +227,66 @@ CAUSES = {
     "disk full": Cause(disk_full, "L29", "d0", r"decode-0"),
 }
 #: The others are for the long run.
-SHORT = {"two networks", "model cut short"}
+SHORT = {"roles swapped", "two networks", "model cut short"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in SHORT else pytest.mark.full) for name in CAUSES])
+def named(causes: dict[str, Cause]) -> list[Any]:
+    """Return the names of causes as parameters."""
+    return [pytest.param(name, marks=() if name in SHORT else pytest.mark.full) for name in causes]
+
+
+@pytest.mark.parametrize("name", named(WIDE))
+def test_it_is_told_of_instances_of_two_hosts(name: str, cluster: Lab, tmp_path: Path) -> None:
+    check(WIDE[name], cluster, tmp_path)
+
+
+@pytest.mark.parametrize("name", named(CAUSES))
 def test_it_is_told_and_nothing_is_once_it_is_mended(name: str, pair: Lab, tmp_path: Path) -> None:
-    cause = CAUSES[name]
+    check(CAUSES[name], pair, tmp_path)
+
+
+def check(cause: Cause, lab: Lab, directory: Path) -> None:
+    """Break a cluster, ask for it, mend it, and ask again."""
     since = now()
-    with cause.broken(pair):
-        text = refusal(pair)
-        found = diagnosis(pair, since, tmp_path / "broken")
-    pair.serving(MENDED_SECONDS)
+    with cause.broken(lab):
+        text = refusal(lab)
+        found = diagnosis(lab, since, directory / "broken")
+    lab.serving(MENDED_SECONDS)
     since = now()
-    pair.play("--tags", "verify", seconds=240).succeeded()
-    after = diagnosis(pair, since, tmp_path / "mended")
+    lab.play("--tags", "verify", seconds=240).succeeded()
+    after = diagnosis(lab, since, directory / "mended")
     assert re.search(cause.proof, text), text
     first = found["findings"][0]
     assert (found["first"], first["host"]) == (cause.finding, cause.host), [(row["id"], row["host"]) for row in found["findings"]]
     assert after["verdict"] == "clean", after["findings"]
+
+
+@pytest.mark.full
+def test_a_bundle_tells_the_same_in_other_names(pair: Lab, tmp_path: Path) -> None:
+    since = now()
+    with two_networks(pair):
+        refusal(pair)
+        here = diagnosis(pair, since, tmp_path / "here")
+        variables = {**pair.variables, "collect_since": since, "collect_directory": str(tmp_path)}
+        # It notes what fails on a host, and ends well.
+        packed = pair.play(playbook="playbooks/collect.yml", variables=variables, seconds=240).succeeded()
+    pair.serving(MENDED_SECONDS)
+    assert {host for host, tasks in packed.changed.items() if tasks} == {"localhost"}
+    bundle = tmp_path / "bundle.tar.gz"
+    there = tmp_path / "there"
+    read = pair.play(
+        playbook="playbooks/doctor.yml", inventory=None, variables={"doctor_path": str(bundle), "doctor_directory": str(there)}, seconds=120
+    )
+    found = told(read, there)
+    new = json.loads((tmp_path / "bundle-map.json").read_text(encoding="utf-8"))["replaced"]["host names"]
+    assert [(row["id"], row["host"], row["severity"]) for row in found["findings"]] == [
+        (row["id"], new.get(row["host"], row["host"]), row["severity"]) for row in here["findings"]
+    ]
+    assert (found["first"], found["findings"][0]["host"]) == ("L01", new["p0"])
+    secret = [address(pair, host, network).encode() for host in ("p0", "d0", "r0") for network in ("fab0", "mgmt0")]
+    with tarfile.open(bundle) as archive:
+        content = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
+        texts = {name: stream.read() for name, stream in content.items() if stream is not None}
+    plain = {name: gzip.decompress(data) if name.endswith(".gz") else data for name, data in texts.items()}
+    assert {"manifest.json", "plan/plan.json", "plan/findings.json"} <= set(plain)
+    assert [(name, text) for name, data in plain.items() for text in secret if re.search(rb"\b" + re.escape(text) + rb"\b", data)] == []

@@ -18,6 +18,9 @@ HANGING, HANGING_SECONDS = "hanging", 15.0
 SERVING = "serving"
 # Of these states no waiting mends one that has lasted: seconds from when it was first seen.
 LASTING = {HANGING: 20.0, SERVING: 15.0}
+# A loop of crashes is a verdict long before the deadline. What ends alone will do so again; ranks of several hosts may take each other down
+# once more before they meet.
+CRASHES_ALONE, CRASHES = 2, 3
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,18 @@ def since(before: Sequence[Tuple[str, float]], rows: Sequence[Mapping[str, Any]]
 def lasting(states: Sequence[Tuple[str, float]], seconds: float) -> bool:
     """Return whether a rank has been for too long in a state that no waiting mends."""
     return any(seconds - begin >= LASTING[state] for state, begin in states if state in LASTING)
+
+
+def looping(planned: Sequence[Mapping[str, Any]], before: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a rank ends again and again.
+
+    :param planned: the ranks of the plan that C(rows) are about.
+    :param before: their restarts at the first look.
+    """
+    return any(
+        row["state"] != READY and row["restarts"] - count >= (CRASHES_ALONE if rank.get("nodes") == 1 else CRASHES)
+        for rank, count, row in zip(planned, before, rows)
+    )
 
 
 def judge(rank: Dict[str, Any], seen: Observed) -> Dict[str, Any]:

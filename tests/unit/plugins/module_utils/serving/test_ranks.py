@@ -100,3 +100,12 @@ def test_a_state_that_lasts_is_a_verdict() -> None:
     assert again == [("serving", 1000.0), ("hanging", 1000.0)]
     assert not ranks.lasting(again, 1014.0)
     assert ranks.lasting(again, 1015.0)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "restarts", "state", "loop"),
+    [(1, 6, "loading", False), (1, 7, "loading", True), (2, 7, "loading", False), (2, 8, "restarting", True), (1, 9, "ready", False)],
+)
+def test_a_loop_of_crashes(nodes: int, restarts: int, state: str, loop: bool) -> None:
+    planned, rows = [{"nodes": 2}, {"nodes": nodes}], [{"state": "ready", "restarts": 0}, {"state": state, "restarts": restarts}]
+    assert ranks.looping(planned, [0, 5], rows) is loop
