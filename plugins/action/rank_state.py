@@ -60,10 +60,11 @@ class ActionModule(ActionBase):
             loop = ranks.looping(arguments["ranks"], before, rows)
             hopeless = ranks.lasting(since, seconds) or any(row["hopeless"] for row in late)
             if loop or hopeless or seconds >= deadline:
-                return {"changed": False, "failed": True, "ranks": rows, "msg": self._verdict(late, seconds, result["log"])}
+                why = "it ends again and again" if loop else ""
+                return {"changed": False, "failed": True, "ranks": rows, "msg": self._verdict(late, seconds, result["log"], why)}
 
-    def _verdict(self, late: list[dict[str, Any]], seconds: float, log: list[str]) -> str:
-        lines = [f"Not ready after {seconds:.0f} s:"]
+    def _verdict(self, late: list[dict[str, Any]], seconds: float, log: list[str], why: str = "") -> str:
+        lines = [f"Not ready after {seconds:.0f} s{', and not waited for any longer: ' + why if why else ''}:"]
         lines += [f"- {row['instance']} rank {row['rank']} on {row['host']} is {row['state']}: {row['detail']}" for row in late]
         lines += ["Its journal ends:", *log[-15:]]
         lines.append(

@@ -67,7 +67,7 @@ cut:
   type: bool
 begins:
   description: Seconds since 1970 of the oldest message of the time that was asked for, of the units or the kernel; older ones are there
-    because a unit was started then. V(none) where there is none.
+    because a unit was started then. V(none) where there is none, or where some of them are missing.
   returned: when it was written
   type: float
 hostname:
@@ -111,7 +111,9 @@ def states(module: AnsibleModule, units: List[str]) -> List[Dict[str, str]]:
 
 
 def begins(copies: List[Copied]) -> Optional[float]:
-    """Return when what was asked for begins."""
+    """Return since when the journal is whole; where some of what was asked for is left out that cannot be told."""
+    if any(copied.cut for copied in copies):
+        return None
     known = [moment for moment in (copied.first() for copied in copies) if moment is not None]
     return min(known) / 1e6 if known else None
 

@@ -105,8 +105,12 @@ def bootstrap_port_filtered(lab: Lab) -> Iterator[None]:
 
 @contextmanager
 def transfer_ports_filtered(lab: Lab) -> Iterator[None]:
-    with filtered(lab, "d0", f"ip saddr {address(lab, 'p0', 'fab0')} tcp dport 15000-17000"):
-        yield
+    try:
+        with filtered(lab, "d0", f"ip saddr {address(lab, 'p0', 'fab0')} tcp dport 15000-17000"):
+            yield
+    finally:
+        # Prefill has given up decode's session, and takes none but a new one.
+        lab.ssh("d0", f"systemctl restart {lab.rank('decode-0', 0)['unit']}", seconds=90)
 
 
 @contextmanager

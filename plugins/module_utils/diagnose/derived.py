@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.catalogue import DEGRADES
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.cluster import (
     Cluster,
     Engine,
@@ -33,12 +34,14 @@ class Derived:
     :ivar id: of the signature that holds its texts.
     :ivar origin: the process that is set up wrongly.
     :ivar hits: the lines that it follows from.
+    :ivar served: the severity where requests were served all the same; empty where it is the signature's.
     """
 
     id: str
     origin: Origin
     groups: dict[str, str] = field(default_factory=dict)
     hits: tuple[Hit, ...] = ()
+    served: str = ""
 
 
 def _lines(*hits: Hit | None) -> tuple[Hit, ...]:
@@ -229,10 +232,20 @@ def missing(cluster: Cluster) -> Iterator[Derived]:
 def transfer_address(cluster: Cluster) -> Iterator[Derived]:
     """The address that an engine tells its peers for the KV cache."""
     for group in clusters(cluster):
-        yield from _transfer_address(group)
+        yield from _transfer_address(group, _one(cluster, group))
 
 
-def _transfer_address(group: list[Engine]) -> Iterator[Derived]:
+def _one(cluster: Cluster, group: list[Engine]) -> bool:
+    """Return whether engines are known to serve together: a router lists them, or there is no more than an instance of each role."""
+    listed = [worker.url for router in cluster.routers.values() for worker in router.workers]
+    if any(cluster.at(url) is engine for url in listed for engine in group):
+        return True
+    # Without a rendezvous address an engine is an instance of its own.
+    known = {(engine.role, engine.value("dist_init_addr") or str(engine.origin)) for engine in group if engine.arguments}
+    return max(Counter(role for role, _name in known).values(), default=0) <= 1
+
+
+def _transfer_address(group: list[Engine], together: bool) -> Iterator[Derived]:
     told = [(engine, address(engine.transfer.groups["address"])) for engine in group if engine.transfer is not None]
     networks = Counter(network(item) for _engine, item in told)
     others = len({engine.origin.host or engine.origin.file for engine, _item in told})
@@ -251,8 +264,13 @@ def _transfer_address(group: list[Engine]) -> Iterator[Derived]:
             and any(other.role == engine.role and network(its) != network(item) for other, its in told)
         ):
             common = networks.most_common(1)[0][0]
-            yield Derived("L12", engine.origin, {"address": item, "wanted": common}, _lines(engine.transfer, engine.hit))
-        elif network(item) != _own(engine) and any(_own(engine) == _own(other) == network(its) for other, its in told):
+            # Where the API is elsewhere, too, it is not this engine's own network.
+            apart = _own(engine) not in ("", network(item))
+            values = {"address": item, "wanted": common}
+            yield Derived("L12", engine.origin, values, _lines(engine.transfer, engine.hit), DEGRADES if apart else "")
+        elif (
+            together and _own(engine) not in ("", network(item)) and any(_own(engine) == _own(other) == network(its) for other, its in told)
+        ):
             yield Derived("L56", engine.origin, {"address": item, "wanted": _own(engine)}, _lines(engine.transfer, engine.hit))
 
 

@@ -17,9 +17,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.catalogue
     NOTE,
     PLACEHOLDER,
     ROUTER,
-    RUNTIME,
     SEVERITIES,
-    SYMPTOM,
     Catalogue,
     Signature,
 )
@@ -39,6 +37,8 @@ LAST_LINES = 5
 SHOWN = 3
 # What came back so many times comes and goes.
 FLAPS = 3
+# Seconds before the end of the logs in which what was served says that it still is.
+RECENT = 120.0
 STARTED, STOPPING, STOPPED, SERVED, UNANSWERED = "started", "stopping", "stopped", "served", "unanswered"
 
 
@@ -409,7 +409,7 @@ class Judge:
         values = {name: [value] for name, value in item.groups.items()}
         place = Place(self.cluster.named(item.origin), 1, first, first, hits[:SHOWN], values)
         finding = found.get(item.id)
-        severity, note = self._despite(signature, hits) if hits else self._still(signature, item.origin)
+        severity, note = self._despite(item.served or signature.served, signature, hits) if hits else self._still(signature, item.origin)
         if finding is None or SEVERITIES.index(finding.severity) > SEVERITIES.index(severity):
             found[item.id] = Finding(signature, severity, [place], note)
         elif SEVERITIES.index(finding.severity) < SEVERITIES.index(severity):
@@ -422,17 +422,18 @@ class Judge:
                 place.lines = [*place.lines, *other.lines][:SHOWN]
             finding.places.append(place)
 
-    def _despite(self, signature: Signature, hits: Sequence[Hit]) -> tuple[str, str]:
+    def _despite(self, served: str, signature: Signature, hits: Sequence[Hit]) -> tuple[str, str]:
         """Return the severity of what was found by comparing, and why it is less: requests were served after all of it had started."""
         last = max((hit.seconds for hit in hits if hit.seconds is not None), default=None)
-        if signature.served and last is not None and any((item.seconds or 0.0) > last for item in self.evidence.moments([marker(SERVED)])):
-            return signature.served, "requests were served all the same"
+        if served and last is not None and any((item.seconds or 0.0) > last for item in self.evidence.moments([marker(SERVED)])):
+            return served, "requests were served all the same"
         return signature.severity, ""
 
     def _still(self, signature: Signature, origin: Origin) -> tuple[str, str]:
-        """Return the severity of what is so now on a host, and why it is less: in the time asked for requests were served there."""
-        begin = self.begins.get(origin.host, 0.0)
-        if signature.served and any((item.seconds or 0.0) > begin for item in self.evidence.moments([marker(SERVED)], host=origin.host)):
+        """Return the severity of what is so now on a host, and why it is less: requests were served there until the end of the logs."""
+        end = max((span.last for span in self.spans.values() if span.last is not None), default=0.0)
+        served = self.evidence.moments([marker(SERVED)], host=origin.host)
+        if signature.served and any(item.seconds is not None and item.seconds > end - RECENT for item in served):
             return signature.served, "requests were served all the same"
         return signature.severity, ""
 
@@ -482,18 +483,28 @@ class Judge:
         return ""
 
     def _earlier(self, finding: Finding) -> str:
-        """Return why a finding is of no matter now: it was before the time that was asked for, and its instances have served since.
+        """Return why a finding is of no matter now: it was before the time that was asked for, and whose fault it was has served since.
 
-        A symptom of what goes on would have been told again. What degrades is often said once, at the start.
+        What degrades is often said once, at the start.
         """
         if finding.severity != BLOCKS:
             return ""
-        again = finding.signature.kind == SYMPTOM and finding.signature.stage == RUNTIME
         for place in finding.places:
             begin, last = self.begins.get(place.origin.host), place.last.seconds
-            if begin is None or last is None or last >= begin or not (again or self._served(place.origin, last)):
+            if begin is None or last is None or last >= begin:
                 return ""
-        return "not in the time that was asked for" + ("" if again else ", and requests were served after it")
+            if not all(self._served(origin, last) for origin in self._concerned(finding.signature, place)):
+                return ""
+        return "not in the time that was asked for, and requests were served after it"
+
+    def _concerned(self, signature: Signature, place: Place) -> list[Origin]:
+        """Return the processes that a place is about: its own, or the peers that its lines name."""
+        if signature.guilty != "peer":
+            return [place.origin]
+        named = [name for key in ("peer", "url") for name in place.values.get(key, [])]
+        peers = [engine.origin for name in named if (engine := self.cluster.at(name)) is not None]
+        # Of a peer without a log nothing is known.
+        return peers if len(peers) == len(named) and peers else [place.origin, Origin("", "")]
 
     def _served(self, origin: Origin, since: float) -> bool:
         """Return whether a process, or another one of its instance, has served requests after a time."""

@@ -45,12 +45,12 @@ def filtered(checks: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Derived]
 
     :param checks: of each host the rows of the host checks: rule, state, text.
     """
-    rows = [(host, row) for host, table in sorted(checks.items()) for row in table]
-    return [
-        Derived(FILTERED, Origin("", host), {"value": str(row.get("text", ""))})
-        for host, row in rows
-        if row.get("rule") == FIREWALL and row.get("state") == "error"
-    ]
+    found = []
+    for host, table in sorted(checks.items()):
+        texts = [str(row.get("text", "")) for row in table if row.get("rule") == FIREWALL and row.get("state") == "error"]
+        if texts:
+            found.append(Derived(FILTERED, Origin("", host), {"value": "; ".join(dict.fromkeys(texts))}))
+    return found
 
 
 def names(journals: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from typing import Iterator, List
+import time
+from typing import Dict, Iterator, List
 
 # Of all controllers together (cgroup v2), and systemd's own where each has a tree of its own (v1 and hybrid).
 TREES = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd")
@@ -14,6 +15,8 @@ TREES = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd")
 STATES = "Tt"
 #: What this is called among the properties of a unit.
 HALTED = "Halted"
+# Seconds between two looks: a debugger that samples halts a process for a moment.
+APART = 0.5
 
 
 def _read(path: str) -> str:
@@ -36,10 +39,18 @@ def halted(group: str, root: str = "") -> List[str]:
     :param group: as systemd's property ControlGroup names it; empty where the unit does not run.
     :param root: directory below which C(/proc) and C(/sys) are.
     """
+    found = _look(group, root) if group.strip("/") else {}
+    if found:
+        time.sleep(APART)
+        found = {pid: name for pid, name in _look(group, root).items() if pid in found}
+    return [f"{name} (pid {pid})" for pid, name in sorted(found.items())]
+
+
+def _look(group: str, root: str) -> Dict[int, str]:
     found = {}
-    for pid in _members(group, root) if group.strip("/") else ():
+    for pid in _members(group, root):
         # The name of a program may hold anything, brackets too.
         head, _bracket, rest = _read(f"{root}/proc/{pid}/stat").rpartition(")")
         if rest.split()[:1] and rest.split()[0] in STATES:
             found[int(pid)] = head.partition("(")[2]
-    return [f"{name} (pid {pid})" for pid, name in sorted(found.items())]
+    return found

@@ -4,7 +4,7 @@
 """The proof as far as it is made from the router's host: one step after the other, each bounded in time and load.
 
 What would hang is not asked: a router with other workers than planned, or a worker that is not what it should be, ends it before requests,
-and a request that nobody answers ends it there.
+and a request that nobody answers, or that an engine fails, ends it there.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Prover:
 
     :ivar rows: what is known of each pair, by its name.
     :ivar sent: prompt tokens that were sent to each instance by name, pinned requests only.
-    :ivar unanswered: whether a request got no answer, or an error of the server.
+    :ivar unanswered: whether a request got no answer, or an engine failed it.
     """
 
     def __init__(self, opener: http.Opener, router: Mapping[str, Any], workers: Sequence[Dict[str, Any]], settings: Settings) -> None:
@@ -99,16 +99,13 @@ class Prover:
     def _late(self) -> bool:
         return time.monotonic() >= self.end
 
-    def _note(self, reply: Reply) -> None:
-        if reply.error or reply.status >= 500:
-            self.unanswered = True
-
     def _ask(self, prompt: str, tokens: int, **more: bool) -> Reply:
         body = chat.body(self.model, prompt, tokens, **more)
         reply = ask(self.opener, str(self.router["url"]), body, self._left())
         if more.get("logprobs") and chat.refuses_logprobs(reply):
             return self._ask(prompt, tokens, **{**more, "logprobs": False})
-        self._note(reply)
+        # What the router says of itself (503: no worker is free) need not be so of the next request.
+        self.unanswered = self.unanswered or bool(reply.error)
         return reply
 
     def _pinned(self, pair: Pair, prompt: str, tokens: int, **more: bool) -> Tuple[Reply, List[str]]:
@@ -116,7 +113,7 @@ class Prover:
         reply, refusal = ask_pair(self.opener, pair, body, self._left())
         if more.get("logprobs") and chat.refuses_logprobs(reply):
             return self._pinned(pair, prompt, tokens, **{**more, "logprobs": False})
-        self._note(reply)
+        self.unanswered = self.unanswered or bool(reply.error) or reply.status >= 500
         found = [f"the prefill instance: {refusal}"] if refusal else []
         found += chat.problems(reply, self.model, tokens)
         if not found:
@@ -231,7 +228,7 @@ class Prover:
         for _round in range(rounds):
             for pair in self.asked:
                 row = self.rows[pair.name]
-                if self._late() or row["problems"]:
+                if self._late() or row["problems"] or self.unanswered:
                     continue
                 reply, found = self._pinned(pair, texts.unlike(texts.long(self._timed_characters(pair))), self.settings.tokens, stream=True)
                 row["problems"] += found
@@ -286,6 +283,9 @@ class Prover:
         per_token = len(self.settings.prompt) / max(1, int(counted or 1))
         sizes, least = [], 0
         for pair in covering(self.every, 1):
+            if self.unanswered:
+                step.notes.append(f"pair {pair.name}: not tried after that")
+                continue
             if self._late():
                 step.problems.append(f"pair {pair.name}: not tried: the time for all requests is over")
                 continue
@@ -395,10 +395,10 @@ class Prover:
         works = (self.chat_step, self.stream_step, self.long_step, self.utf8_step, self.concurrency_step, self.answer_step)
         failed = "pairs"
         for name, work in zip(STEPS[before:], works):
-            if self.unanswered:
-                done.append(not_tried(name, f"after a request of step {failed} was not answered"))
-            elif self._late():
+            if self._late():
                 done.append(Step(name, problems=["not tried: the time for all requests is over: verify_seconds"]).settled())
+            elif self.unanswered:
+                done.append(not_tried(name, f"after a request of step {failed} got no answer, or failed in an engine"))
             else:
                 done.append(timed(work))
                 failed = name

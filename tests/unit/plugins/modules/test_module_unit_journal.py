@@ -65,6 +65,13 @@ def test_root_writes_for_the_owner_of_the_directory(tmp_path: Path) -> None:
 
 def test_when_what_was_asked_for_begins(tmp_path: Path) -> None:
     assert written(tmp_path)["begins"] == 1.0
+    assert written(tmp_path, lines=2)["begins"] is None, "some of it is missing"
+
+
+def test_halted_processes_of_a_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin/systemctl").write_text("#!/bin/sh\nprintf 'Id=a.service\\nControlGroup=/a.slice\\n'\n", encoding="utf-8")
+    monkeypatch.setattr(unit_journal, "halted", lambda group: [f"sleep (pid 7) of {group}", "cat (pid 8)"])
+    assert [row["Halted"] for row in written(tmp_path)["units"]] == ["sleep (pid 7) of /a.slice, cat (pid 8)"]
 
 
 def test_more_than_was_asked_for_is_told(tmp_path: Path) -> None:

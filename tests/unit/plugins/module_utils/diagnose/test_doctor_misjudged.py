@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue, diagnosis, page, standing
+from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue, diagnosis, page
 from ansible_collections.railyard.sglang.tests.unit.support.doctorlogs import arguments, diagnosed, ids, stamped, write
 
 READY = "The server is fired up and ready to roll!"
@@ -463,117 +462,3 @@ def test_a_request_longer_than_a_block_is_none_of_it(loaded: catalogue.Catalogue
         "\n".join([*engine("p0", READY, long, "OSError: [Errno 28] No space left on device")]) + "\n", encoding="utf-8"
     )
     assert ids(diagnosed(path, loaded)) == ["L29"]
-
-
-LOST = "Losing connection with prefill instance (bootstrap_addr: 203.0.113.10:8998), 1 requests affected"
-FETCHING = "Could not fetch prefill parallel info from bootstrap_addr: 203.0.113.10:8998"
-SIX = datetime.datetime(2026, 11, 20, 6, tzinfo=datetime.timezone.utc).timestamp()
-EARLIER = "not in the time that was asked for, and requests were served after it"
-
-
-def told(*lines: tuple[float, str], loaded: catalogue.Catalogue, place: Path, begins: float | None) -> diagnosis.Finding:
-    """Return the only finding in the log of a decode rank that is whole since a second."""
-    path = write(place, decode=[*decode(READY), *(stamped(second, text, "d0") for second, text in lines)])
-    (finding,) = diagnosis.diagnose(str(path), loaded, begins={} if begins is None else {"d0": SIX + begins}).findings
-    return finding
-
-
-@pytest.mark.parametrize(
-    ("begins", "after", "note"),
-    [
-        pytest.param(600, [(700, SERVED)], EARLIER, id="over"),
-        pytest.param(None, [(700, SERVED)], "", id="all of it was asked for"),
-        pytest.param(600, [(300, SERVED)], EARLIER, id="over before that time"),
-        pytest.param(600, [(30, SERVED)], "", id="served before it alone"),
-        pytest.param(600, [(650, FETCHING), (700, SERVED)], "", id="again in the time that was asked for"),
-        pytest.param(600, [], "", id="nothing served"),
-    ],
-)
-def test_what_was_before_the_time_that_was_asked_for(
-    begins: float | None, after: list[tuple[float, str]], note: str, loaded: catalogue.Catalogue, tmp_path: Path
-) -> None:
-    finding = told((60, FETCHING), *after, loaded=loaded, place=tmp_path, begins=begins)
-    assert finding.id == "D03"
-    assert (finding.severity, finding.note) == (catalogue.NOTE if note else catalogue.BLOCKS, note)
-
-
-def test_another_rank_that_serves_says_nothing_of_one_that_does_not(loaded: catalogue.Catalogue, tmp_path: Path) -> None:
-    path = write(tmp_path, decode=[*decode(READY), stamped(60, FETCHING, "d0")], other=[*decode(READY), stamped(700, SERVED, "d1")])
-    found = diagnosis.diagnose(str(path), loaded, begins={"d0": SIX + 600, "d1": SIX + 600})
-    assert [finding.severity for finding in found.findings if finding.id == "D03"] == [catalogue.BLOCKS]
-
-
-def test_a_symptom_that_would_have_come_again(loaded: catalogue.Catalogue, tmp_path: Path) -> None:
-    before = told((60, LOST), loaded=loaded, place=tmp_path / "before", begins=600)
-    within = told((60, LOST), (650, LOST), loaded=loaded, place=tmp_path / "within", begins=600)
-    assert [(row.id, row.severity) for row in (before, within)] == [("L23", catalogue.NOTE), ("L23", catalogue.BLOCKS)]
-
-
-def test_what_degrades_is_said_once_at_the_start(loaded: catalogue.Catalogue, tmp_path: Path) -> None:
-    warning = "NCCL INFO Using network Socket"
-    lines = [*decode(warning, READY), stamped(700, SERVED, "d0")]
-    path = write(tmp_path, decode=lines)
-    whole = {finding.id: finding.severity for finding in diagnosis.diagnose(str(path), loaded).findings}
-    late = {finding.id: finding.severity for finding in diagnosis.diagnose(str(path), loaded, begins={"d0": SIX + 600}).findings}
-    assert "D34" in whole
-    assert late == whole
-
-
-# Of the lab: prefill with http_proxy set, SGLang 0.5.8.
-PROXIED = (
-    "Prefill instance failed to register to bootstrap server: HTTPConnectionPool(host='203.0.113.210', port=3128): Max retries exceeded "
-    "with url: http://203.0.113.10:8998/route (Caused by ProxyError('Unable to connect to proxy', NewConnectionError("
-    "\"HTTPConnection(host='203.0.113.210', port=3128): Failed to establish a new connection: [Errno 111] Connection refused\")))"
-)
-
-
-def test_a_proxy_is_no_second_network(loaded: catalogue.Catalogue, tmp_path: Path) -> None:
-    found = diagnosed(write(tmp_path, prefill=engine("p0", PROXIED, READY), decode=decode(READY)), loaded)
-    assert ids(found) == ["L28", "L16"]
-    assert {finding.id: (finding.groups["peer"], finding.groups["port"]) for finding in found.findings if finding.id == "L16"} == {
-        "L16": ("203.0.113.10", "8998")
-    }
-
-
-def test_lines_that_a_signature_knows_are_not_told_as_unknown(loaded: catalogue.Catalogue, tmp_path: Path) -> None:
-    fetching = (
-        "Error fetching prefill parallel info from bootstrap: HTTPConnectionPool(host='203.0.113.10', port=8998): Max retries exceeded"
-    )
-    lines = [*decode(READY), *(stamped(60 + number, fetching, "d0") for number in range(100)), stamped(700, SERVED, "d0")]
-    found = diagnosis.diagnose(str(write(tmp_path, decode=lines)), loaded, begins={"d0": SIX + 600})
-    assert (found.verdict, found.errors) == ("clean", [])
-
-
-P2P = "Transfer Engine RPC using P2P handshake, listening on {}:15233"
-
-
-@pytest.mark.parametrize("hosts", [("198.51.100.10", "198.51.100.20"), ("0.0.0.0", "0.0.0.0"), ("203.0.113.10", "198.51.100.20")])
-def test_networks_of_their_own_for_prefill_and_decode(hosts: tuple[str, str], loaded: catalogue.Catalogue, tmp_path: Path) -> None:
-    """The API in the management network of both, listening everywhere, or each role in a network with a route between them."""
-    prefill, decoding = (
-        engine("p0", P2P.format("203.0.113.10"), host=hosts[0]),
-        decode(P2P.format("203.0.113.20" if hosts[0] != "203.0.113.10" else "198.51.100.20"), host=hosts[1]),
-    )
-    assert ids(diagnosed(write(tmp_path, prefill=prefill, decode=decoding), loaded)) == []
-
-
-def test_a_way_of_its_own_degrades_where_requests_are_served(loaded: catalogue.Catalogue, tmp_path: Path) -> None:
-    lines = [*decode(P2P.format("198.51.100.20"), READY), stamped(60, SERVED, "d0")]
-    found = diagnosed(write(tmp_path, prefill=engine("p0", P2P.format("203.0.113.10"), READY), decode=lines), loaded)
-    assert [(finding.id, finding.severity) for finding in found.findings] == [("L56", catalogue.DEGRADES)]
-
-
-CLOSED = {
-    "rule": "preflight.firewall",
-    "state": "error",
-    "text": "tcp 15000-17000 on 203.0.113.20 is closed by chain in of table inet cause",
-}
-
-
-@pytest.mark.parametrize(("more", "severity"), [([], catalogue.BLOCKS), ([stamped(60, SERVED, "d0")], catalogue.DEGRADES)])
-def test_a_filter_leaves_no_line(more: list[str], severity: str, loaded: catalogue.Catalogue, tmp_path: Path) -> None:
-    path = write(tmp_path, prefill=engine("p0", READY), decode=[*decode(READY), *more])
-    checks = {"d0": [CLOSED], "p0": [{**CLOSED, "state": "ok"}, {**CLOSED, "rule": "preflight.shm"}]}
-    found = diagnosis.diagnose(str(path), loaded, standing=standing.filtered(checks))
-    assert [(row.id, row.host, row.guilty_host, row.severity) for row in found.findings] == [("L57", "d0", "d0", severity)]
-    assert CLOSED["text"] in found.findings[0].text("title")
