@@ -31,12 +31,14 @@ class Cause:
     :ivar broken: does it, and mends it afterwards.
     :ivar finding: the doctor's first finding.
     :ivar host: that it is on.
-    :ivar proof: a pattern of what the proof says.
+    :ivar by: the host that the proof fails on.
+    :ivar proof: a pattern of what it says there.
     """
 
     broken: Callable[[Lab], AbstractContextManager[None]]
     finding: str
     host: str
+    by: str
     proof: str
 
 
@@ -208,27 +210,27 @@ def other_port(lab: Lab, line: str) -> str:
 
 #: Of instances of two hosts.
 WIDE = {
-    "roles swapped": Cause(router_started_as(swapped), "L03", "r0", r"router: prefill prefill-0 .* is listed as decode"),
-    "rank 1 as prefill": Cause(router_started_as(rank_1("prefill")), "L02", "r0", r"is listed, but not planned"),
-    "rank 1 as decode": Cause(router_started_as(rank_1("decode")), "L02", "r0", r"is listed, but not planned"),
-    "another port in the router": Cause(router_started_as(other_port), "L04", "r0", r"is listed with bootstrap port 8999, planned is 8998"),
+    "roles swapped": Cause(router_started_as(swapped), "L03", "r0", "r0", r"router: prefill prefill-0 .* is listed as decode"),
+    "rank 1 as prefill": Cause(router_started_as(rank_1("prefill")), "L02", "r0", "r0", r"is listed, but not planned"),
+    "rank 1 as decode": Cause(router_started_as(rank_1("decode")), "L02", "r0", "r0", r"is listed, but not planned"),
+    "another port in the router": Cause(router_started_as(other_port), "L04", "r0", "r0", r"bootstrap port 8999, planned is 8998"),
 }
 CAUSES = {
-    "two networks": Cause(two_networks, "L01", "p0", r"engine rank 0 is not registered \(500\)"),
-    "another bootstrap port": Cause(another_bootstrap_port, "L04", "r0", r"engine rank 0 is not registered \(refused\)"),
-    "another page size": Cause(another_page_size, "L05", "d0", r"decode-0 rank 0 on d0 is"),
-    "proxy in the environment": Cause(proxy_in_the_environment, "L28", "p0", r"engine rank 0 is not registered"),
-    "address of the name": Cause(address_of_the_name, "L56", "d0", r"transport: decode-0 received .* it went another way"),
-    "no address at all": Cause(no_address_at_all, "L35", "d0", r"decode-0"),
-    "loopback as address": Cause(loopback_as_address, "L12", "d0", r"decode-0"),
-    "bootstrap port filtered": Cause(bootstrap_port_filtered, "L57", "p0", r"prefill-0 > decode-0"),
-    "transfer ports filtered": Cause(transfer_ports_filtered, "L57", "d0", r"decode-0"),
-    "queue ports filtered": Cause(queue_ports_filtered, "L57", "p0", r"prefill-0 > decode-0"),
-    "rank killed": Cause(rank_killed, "L20", "d0", r"decode-0"),
-    "rank that hangs": Cause(rank_that_hangs, "L58", "d0", r"decode-0 rank 0 on d0 is hanging"),
-    "model cut short": Cause(model_cut_short, "L26", "d0", r"decode-0"),
-    "library missing": Cause(library_missing, "L27", "d0", r"decode-0"),
-    "disk full": Cause(disk_full, "L29", "d0", r"decode-0"),
+    "two networks": Cause(two_networks, "L01", "p0", "p0", r"engine rank 0 is not registered \(500\)"),
+    "another bootstrap port": Cause(another_bootstrap_port, "L04", "r0", "p0", r"engine rank 0 is not registered \(refused\)"),
+    "another page size": Cause(another_page_size, "L05", "d0", "d0", r"decode-0 rank 0 on d0 is"),
+    "proxy in the environment": Cause(proxy_in_the_environment, "L28", "p0", "p0", r"engine rank 0 is not registered"),
+    "address of the name": Cause(address_of_the_name, "L56", "d0", "p0", r"transport: decode-0 received .* it went another way"),
+    "no address at all": Cause(no_address_at_all, "L35", "d0", "d0", r"decode-0"),
+    "loopback as address": Cause(loopback_as_address, "L12", "d0", "r0", r"decode-0"),
+    "bootstrap port filtered": Cause(bootstrap_port_filtered, "L57", "p0", "r0", r"prefill-0 > decode-0"),
+    "transfer ports filtered": Cause(transfer_ports_filtered, "L57", "d0", "r0", r"decode-0"),
+    "queue ports filtered": Cause(queue_ports_filtered, "L57", "p0", "r0", r"prefill-0 > decode-0"),
+    "rank killed": Cause(rank_killed, "L20", "d0", "d0", r"decode-0"),
+    "rank that hangs": Cause(rank_that_hangs, "L58", "d0", "d0", r"decode-0 rank 0 on d0 is hanging"),
+    "model cut short": Cause(model_cut_short, "L26", "d0", "d0", r"decode-0"),
+    "library missing": Cause(library_missing, "L27", "d0", "d0", r"decode-0"),
+    "disk full": Cause(disk_full, "L29", "d0", "d0", r"decode-0"),
 }
 #: The others are for the long run.
 SHORT = {"roles swapped", "two networks", "model cut short"}
@@ -253,7 +255,7 @@ def check(cause: Cause, lab: Lab, directory: Path) -> None:
     """Break a cluster, ask for it, mend it, and ask again."""
     since = now()
     with cause.broken(lab):
-        text = refusal(lab)
+        text = refusal(lab, cause.by)
         found = diagnosis(lab, since, directory / "broken")
     lab.serving(MENDED_SECONDS)
     since = now()
@@ -269,7 +271,7 @@ def check(cause: Cause, lab: Lab, directory: Path) -> None:
 def test_a_bundle_tells_the_same_in_other_names(pair: Lab, tmp_path: Path) -> None:
     since = now()
     with two_networks(pair):
-        refusal(pair)
+        refusal(pair, "p0")
         here = diagnosis(pair, since, tmp_path / "here")
         variables = {**pair.variables, "collect_since": since, "collect_directory": str(tmp_path)}
         # It notes what fails on a host, and ends well.

@@ -64,6 +64,7 @@ REASONS = (
         "L34",
     ),
     ("RuntimeError: DeepEP error: CPU recv timeout", "D24"),
+    ("FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp', '/var/tmp', '/usr/tmp', '/var/lib/sglang']", "L29"),
 )
 
 
