@@ -42,11 +42,11 @@ class Moment:
 
     def before(self, other: Moment, slack: float = 0.0) -> bool | None:
         """Return whether it was before another one, or at the same time; None where that cannot be told."""
-        if self.file == other.file and (self.seconds is None or other.seconds is None or self.seconds == other.seconds):
-            # The line that names a cause often stands below the one that says that there is a traceback.
-            return self.number <= other.number + (SLACK_LINES if slack else 0)
         if self.seconds is None or other.seconds is None:
-            return None
+            # The line that names a cause often stands below the one that says that there is a traceback.
+            return self.number <= other.number + (SLACK_LINES if slack else 0) if self.file == other.file else None
+        if self.file == other.file and self.seconds == other.seconds and not slack:
+            return self.number <= other.number
         return self.seconds <= other.seconds + slack
 
 

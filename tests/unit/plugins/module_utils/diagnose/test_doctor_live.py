@@ -172,3 +172,21 @@ def test_logs_of_two_clusters(loaded: catalogue.Catalogue, tmp_path: Path) -> No
         "decode_1": engine("d1", P2P.format("198.51.100.21"), host="203.0.113.21", disaggregation_mode="decode"),
     }
     assert ids(diagnosed(write(tmp_path, **logs), loaded)) == []
+
+
+def test_a_traceback_of_many_lines_in_an_export(loaded: catalogue.Catalogue, tmp_path: Path) -> None:
+    """Each of its lines is an entry of a dozen lines there, all of one second."""
+    told = [READY, "Scheduler hit an exception: Traceback (most recent call last):"]
+    told += [f'  File "/opt/model.py", line {number}, in load' for number in range(60)]
+    told.append(
+        "safetensors._safetensors_rust.SafetensorError: Error while deserializing header: incomplete metadata, file not fully covered"
+    )
+    fields = "".join(f"_FIELD_{number}=x\n" for number in range(9)) + "_HOSTNAME=d0\n_SYSTEMD_UNIT=sglang-decode-0.service\n"
+    entries = [
+        f"__CURSOR=s={number}\n__REALTIME_TIMESTAMP={int(SIX * 1e6)}\n{fields}MESSAGE={text}\n"
+        for number, text in enumerate([arguments(disaggregation_mode="decode"), *told])
+    ]
+    (tmp_path / "d0.export").write_text("\n".join(entries), encoding="utf-8")
+    found = diagnosed(tmp_path, loaded)
+    above = {finding.id: finding.parent for finding in found.findings if finding.severity == catalogue.BLOCKS}
+    assert above == {"L26": "", "L24": "L26"}
