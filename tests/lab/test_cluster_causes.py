@@ -99,26 +99,19 @@ def loopback_as_address(lab: Lab) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def bootstrap_port_filtered(lab: Lab) -> Iterator[None]:
-    with filtered(lab, "p0", f"ip saddr {address(lab, 'd0', 'fab0')} tcp dport 8998"):
-        yield
+def dropped(host: str, source: str, ports: str) -> Callable[[Lab], AbstractContextManager[None]]:
+    """Return a cause: a host drops what another one sends to some of its ports."""
+    return lambda lab: filtered(lab, host, f"ip saddr {address(lab, source, 'fab0')} tcp dport {ports}")
 
 
 @contextmanager
 def transfer_ports_filtered(lab: Lab) -> Iterator[None]:
     try:
-        with filtered(lab, "d0", f"ip saddr {address(lab, 'p0', 'fab0')} tcp dport 15000-17000"):
+        with dropped("d0", "p0", "15000-17000")(lab):
             yield
     finally:
         # Prefill has given up decode's session, and takes none but a new one.
         lab.ssh("d0", f"systemctl restart {lab.rank('decode-0', 0)['unit']}", seconds=90)
-
-
-@contextmanager
-def queue_ports_filtered(lab: Lab) -> Iterator[None]:
-    with filtered(lab, "p0", f"ip saddr {address(lab, 'd0', 'fab0')} tcp dport 32768-60999"):
-        yield
 
 
 @contextmanager
@@ -223,9 +216,9 @@ CAUSES = {
     "address of the name": Cause(address_of_the_name, "L56", "d0", "p0", r"transport: decode-0 received .* it went another way"),
     "no address at all": Cause(no_address_at_all, "L35", "d0", "d0", r"decode-0"),
     "loopback as address": Cause(loopback_as_address, "L12", "d0", "r0", r"decode-0"),
-    "bootstrap port filtered": Cause(bootstrap_port_filtered, "L57", "p0", "r0", r"prefill-0 > decode-0"),
+    "bootstrap port filtered": Cause(dropped("p0", "d0", "8998"), "L57", "p0", "r0", r"prefill-0 > decode-0"),
     "transfer ports filtered": Cause(transfer_ports_filtered, "L57", "d0", "r0", r"decode-0"),
-    "queue ports filtered": Cause(queue_ports_filtered, "L57", "p0", "r0", r"prefill-0 > decode-0"),
+    "queue ports filtered": Cause(dropped("p0", "d0", "32768-60999"), "L57", "p0", "r0", r"prefill-0 > decode-0"),
     "rank killed": Cause(rank_killed, "L20", "d0", "d0", r"decode-0"),
     "rank that hangs": Cause(rank_that_hangs, "L58", "d0", "d0", r"decode-0 rank 0 on d0 is hanging"),
     "model cut short": Cause(model_cut_short, "L26", "d0", "d0", r"decode-0"),

@@ -26,8 +26,7 @@ ENGINE, ROUTER, KERNEL, INSTALLER, ANY = "engine", "router", "kernel", "installe
 # A service of the host that has nothing to do with the cluster: signatures for any process apply to it, others do not.
 OTHER = "other"
 PROCESSES = (ENGINE, ROUTER, KERNEL, INSTALLER, ANY)
-PREFLIGHT, START, RUNTIME = "preflight", "start", "runtime"
-STAGES = (PREFLIGHT, START, RUNTIME)
+STAGES = ("preflight", "start", "runtime")
 # What must hold of the process that a line is from: its instance is on several hosts; it was told to use the device of the line.
 CONDITIONS = ("several-hosts", "named-device")
 SIDES = ("this", "peer", "router", "client", "host", "network", "installer")
