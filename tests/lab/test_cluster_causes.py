@@ -105,6 +105,16 @@ def dropped(host: str, source: str, ports: str) -> Callable[[Lab], AbstractConte
 
 
 @contextmanager
+def bootstrap_port_filtered(lab: Lab) -> Iterator[None]:
+    """Until decode misses the second heartbeat, it goes on with what it knows of prefill, and all is served."""
+    with dropped("p0", "d0", "8998")(lab):
+        rank, since = lab.rank("decode-0", 0), now()
+        lost = f"journalctl --unit {rank['unit']} --since {since} --output cat | grep -q 'Losing connection with prefill'"
+        wait_until(lambda: lab.run(rank["host"], lost).returncode == 0, 40, "decode misses prefill")
+        yield
+
+
+@contextmanager
 def transfer_ports_filtered(lab: Lab) -> Iterator[None]:
     try:
         with dropped("d0", "p0", "15000-17000")(lab):
@@ -216,7 +226,7 @@ CAUSES = {
     "address of the name": Cause(address_of_the_name, "L56", "d0", "p0", r"transport: decode-0 received .* it went another way"),
     "no address at all": Cause(no_address_at_all, "L35", "d0", "d0", r"decode-0"),
     "loopback as address": Cause(loopback_as_address, "L12", "d0", "r0", r"decode-0"),
-    "bootstrap port filtered": Cause(dropped("p0", "d0", "8998"), "L57", "p0", "r0", r"prefill-0 > decode-0"),
+    "bootstrap port filtered": Cause(bootstrap_port_filtered, "L57", "p0", "r0", r"prefill-0 > decode-0"),
     "transfer ports filtered": Cause(transfer_ports_filtered, "L57", "d0", "r0", r"decode-0"),
     "queue ports filtered": Cause(dropped("p0", "d0", "32768-60999"), "L57", "p0", "r0", r"prefill-0 > decode-0"),
     "rank killed": Cause(rank_killed, "L20", "d0", "d0", r"decode-0"),
