@@ -136,7 +136,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.railyard.sglang.plugins.module_utils.services import filesets, units
 
-PROGRAM = re.compile(r"^(ExecStart(?:Post)?=-?)\S+ ?", re.MULTILINE)
+PROGRAM = re.compile(r"^(ExecStart(?:Post)?=-?|ExecSt(?:artPre|opPost)=-)\S+ ?", re.MULTILINE)
 FILE = {
     "path": {"type": "path", "required": True},
     "content": {"type": "str", "required": True},

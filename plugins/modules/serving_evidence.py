@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Reads the counters of the data devices and of the fabric and management interfaces, the lines of the engines' logs that name their
     transport, who listens on the planned ports, and the model's C(config.json).
+  - On a decode host asks the bootstrap servers of the plan, over new connections, whether they are there.
   - The counters of before are those that M(railyard.sglang.rank_state) has read.
 extends_documentation_fragment:
   - railyard.sglang.attributes
@@ -46,6 +47,11 @@ ports:
   returned: always
   type: list
   elements: str
+bootstraps:
+  description: Bootstrap servers that decode looks prefill up at, each with its C(url), C(instance) and C(problem), which is empty for none.
+  returned: always
+  type: list
+  elements: dict
 lines:
   description: Lines that name a transport, by unit.
   returned: always
@@ -59,9 +65,10 @@ config:
 from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
 
 from ansible_collections.railyard.sglang.plugins.module_utils.hostfacts.sysroot import Root
-from ansible_collections.railyard.sglang.plugins.module_utils.serving import evidence, planned
+from ansible_collections.railyard.sglang.plugins.module_utils.serving import evidence, lookup, planned
 
 
 def main() -> None:
@@ -73,7 +80,8 @@ def main() -> None:
     good, wrong = evidence.listening(root, ports)
     lines = {rank["unit"]: evidence.transport_lines(module.run_command, rank["unit"]) for rank in plan.get("ranks") or []}
     config = evidence.model_config(root, str((plan.get("model") or {}).get("path") or ""))
-    module.exit_json(changed=False, after=after, listening=good, ports=wrong, lines=lines, config=config)
+    servers = lookup.look(open_url, plan.get("ranks") or [])
+    module.exit_json(changed=False, after=after, listening=good, ports=wrong, bootstraps=servers, lines=lines, config=config)
 
 
 if __name__ == "__main__":

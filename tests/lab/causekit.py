@@ -18,8 +18,6 @@ from labkit import Lab, Run, wait_until
 
 #: Seconds within which the proof says that something planned is not so.
 PROOF_SECONDS = 60
-#: Seconds for which prefill must be away to be missed by decode.
-UNNOTICED_SECONDS = 12
 #: Seconds within which a mended lab serves again: both engines are started anew on two cores.
 MENDED_SECONDS = 120
 
@@ -45,18 +43,6 @@ def address(lab: Lab, host: str, network: str) -> str:
     """Return an address of a host: on interface fab0 or mgmt0."""
     row = json.loads(lab.ssh(host, f"ip -json -4 address show dev {network}"))[0]
     return str(row["addr_info"][0]["local"])
-
-
-def started_again(unit: Mapping[str, Any]) -> str:
-    """Return the command that starts a unit anew.
-
-    Decode of SGLang 0.5.8 asks prefill's bootstrap server for its health every 5 s and takes it for lost at the second failure. One that is
-    back sooner, with other ports for its ranks, it does not notice: all requests to that pair hang. A small model is loaded that fast.
-    """
-    name = unit["unit"]
-    if not str(unit.get("instance", "")).startswith("prefill"):
-        return f"systemctl restart {name}"
-    return f"systemctl stop {name} && sleep {UNNOTICED_SECONDS} && systemctl start {name}"
 
 
 @contextmanager
@@ -86,11 +72,11 @@ def started_as(
         f"printf %s {shlex.quote(variables)} > {place}/cause.env",
         f"printf %s {shlex.quote(drop_in)} > {place}/99-cause.conf",
     )
-    lab.ssh(host, " && ".join([*writing, "systemctl daemon-reload", started_again(unit)]), seconds=90)
+    lab.ssh(host, " && ".join([*writing, "systemctl daemon-reload", f"systemctl restart {name}"]), seconds=90)
     try:
         yield
     finally:
-        lab.ssh(host, f"rm -r {place} && systemctl daemon-reload && {started_again(unit)}", seconds=90)
+        lab.ssh(host, f"rm -r {place} && systemctl daemon-reload && systemctl restart {name}", seconds=90)
 
 
 @contextmanager

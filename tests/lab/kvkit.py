@@ -28,7 +28,10 @@ PACKAGE = "mooncake-transfer-engine-non-cuda"
 # The MTU of the lab's rails: neither a TCP segment nor an RDMA packet has more bytes than its value here.
 SEGMENT, PACKET = 4200, 4096
 # Of the unit's settings these belong to the engine's program, or to a service that goes on for ever.
-NOT_OURS = ("ExecStart", "Restart", "RestartSec", "EnvironmentFile", "RuntimeDirectory")
+NOT_OURS = (
+    "ExecStartPre", "ExecStart", "ExecStartPost", "ExecStopPost", "TimeoutStartSec", "Restart", "RestartSec", "EnvironmentFile",
+    "RuntimeDirectory",
+)  # fmt: skip
 
 
 def wheel() -> Path:

@@ -16,8 +16,8 @@ UNIT = "sglang-prefill-0.service"
 NAMES = {"network_prefix": "roce", "network_allow_rename": True, "network_confirm_seconds": 600, "sglang_fabric_interface": ""}
 #: Stands for the engine's Python, which neither the memory nor the processor of an emulated machine is enough for.
 STAND_IN = """#!/bin/sh
-# Takes the arguments of the engine, and does nothing.
-exec sleep infinity
+# Takes the arguments of the engine, and does nothing; nor do the programs beside it.
+[ "$1" = -I ] || exec sleep infinity
 """
 ENGINE = ROOT / "roles/engine"
 

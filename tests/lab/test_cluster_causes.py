@@ -9,6 +9,7 @@ import gzip
 import json
 import re
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from labkit import Lab, wait_until
 
 pytestmark = pytest.mark.lab
 
+#: What is connected before the kernel begins to track connections would be new to it.
+TRACKED = "table inet known {\n  chain in { type filter hook input priority -1; ct state established accept; }\n}\n"
 WEIGHTS = "/opt/models/tiny/model.safetensors"
 
 
@@ -112,6 +115,18 @@ def bootstrap_port_filtered(lab: Lab) -> Iterator[None]:
         lost = f"journalctl --unit {rank['unit']} --since {since} --output cat | grep -q 'Losing connection with prefill'"
         wait_until(lambda: lab.run(rank["host"], lost).returncode == 0, 40, "decode misses prefill")
         yield
+
+
+@contextmanager
+def bootstrap_port_closed(lab: Lab) -> Iterator[None]:
+    """A firewall that lets go on what is connected: decode's heartbeat is, every 5 s, so that no request tells."""
+    lab.ssh("p0", "nft -f -", stdin=TRACKED)
+    try:
+        time.sleep(12)
+        with dropped("p0", "d0", "8998 ct state new")(lab):
+            yield
+    finally:
+        lab.ssh("p0", "nft delete table inet known")
 
 
 @contextmanager
@@ -227,6 +242,9 @@ CAUSES = {
     "no address at all": Cause(no_address_at_all, "L35", "d0", "d0", r"decode-0"),
     "loopback as address": Cause(loopback_as_address, "L12", "d0", "r0", r"decode-0"),
     "bootstrap port filtered": Cause(bootstrap_port_filtered, "L57", "p0", "r0", r"prefill-0 > decode-0"),
+    "bootstrap port closed": Cause(
+        bootstrap_port_closed, "L57", "p0", "p0", r"bootstrap: d0: the bootstrap server of prefill-0 .* timed out"
+    ),
     "transfer ports filtered": Cause(transfer_ports_filtered, "L57", "d0", "r0", r"decode-0"),
     "queue ports filtered": Cause(dropped("p0", "d0", "32768-60999"), "L57", "p0", "r0", r"prefill-0 > decode-0"),
     "rank killed": Cause(rank_killed, "L20", "d0", "d0", r"decode-0"),

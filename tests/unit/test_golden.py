@@ -33,6 +33,7 @@ PATHS = {
 # Of the host, not of the rank: the same on every engine host.
 COMMON = ["/etc/sysusers.d/railyard-sglang.conf", "/etc/systemd/journald.conf.d/railyard-sglang.conf"]
 TOOL = "/usr/local/bin/sglang-env"
+ABSENCE, SECONDS, MARKS = "/etc/sglang/prefill-0/absence.py", "/etc/sglang/prefill-0/absence", "/var/lib/sglang/bootstrap-8998"
 WATCH = {host: f"/etc/sglang/{name}/peers.py" for host, name in INSTANCE.items()}
 PATHS["p0"] += COMMON
 PATHS["r0"] = [
@@ -70,14 +71,18 @@ def test_nothing_else_is_written() -> None:
 def test_every_host_writes_what_is_golden_and_no_more(rendered: Rendered) -> None:
     for host, name in INSTANCE.items():
         files = rendered.files(host)
-        assert set(files) == {*PATHS[host], *COMMON, TOOL, WATCH[host]}, name
+        own = {ABSENCE, SECONDS} if host == "p0" else set()
+        assert set(files) == {*PATHS[host], *COMMON, TOOL, WATCH[host], *own}, name
         assert files[WATCH[host]] == (ROOT / "roles/engine/files/peers.py").read_text(encoding="utf-8")
         assert [files[path] for path in [*COMMON, TOOL]] == [rendered.files("p0")[path] for path in [*COMMON, TOOL]]
+    assert rendered.files("p0")[SECONDS].splitlines()[1:] == ["12"]
+    assert rendered.files("p0")[ABSENCE] == (ROOT / "roles/engine/files/absence.py").read_text(encoding="utf-8")
     assert set(rendered.files("r0")) == set(PATHS["r0"])
     assert set(rendered.calls) == {
         *(("role", host, f"sglang-{name}.service") for host, name in INSTANCE.items()),
         ("role", "r0", "sglang-router.service"),
         ("own", "p0", "sglang-prefill-0.service"),
+        ("alone", "p0", "sglang-prefill-0.service"),
     }
 
 
@@ -85,6 +90,15 @@ def test_each_template_is_replaceable_by_a_variable(rendered: Rendered) -> None:
     files = rendered.files("p0", "own")
     assert {files[path] for path in PATHS["p0"][:3]} == {"# own template of sglang-prefill-0.service\n"}
     assert files[COMMON[0]] == rendered.files("p0")[COMMON[0]]
+
+
+def test_nothing_runs_beside_an_engine_that_shall_be_alone(rendered: Rendered) -> None:
+    usual, alone = rendered.files("p0"), rendered.files("p0", "alone")
+    assert set(usual) - set(alone) == {WATCH["p0"], ABSENCE, SECONDS}
+    unit = PATHS["p0"][0]
+    lost = [line.partition("=")[0] for line in usual[unit].splitlines() if line not in alone[unit].splitlines() and line[0].isupper()]
+    assert lost == ["ExecStartPre", "ExecStartPost", "ExecStartPost", "ExecStopPost", "TimeoutStartSec"]
+    assert not set(alone[unit].splitlines()) - set(usual[unit].splitlines())
 
 
 def process(rendered: Rendered, host: str) -> dict[str, object]:
@@ -99,21 +113,29 @@ def test_systemd_starts_the_planned_command(rendered: Rendered) -> None:
     for host, path in UNITS:
         planned = process(rendered, host)
         name = Path(path).name
-        assert systemd.commands({name: rendered.files(host)[path]})[name] == [planned["python"], *planned["argv"]]
+        assert systemd.commands({name: rendered.files(host)[path]})[name] == [[planned["python"], *planned["argv"]]]
+
+
+SERVE = [WATCH["p0"], "serve", "5000", "203.0.113.11=rank 1 on p1", "198.51.100.11=rank 1 on p1"]
+JOIN = [WATCH["p1"], "join", "5000", "203.0.113.10=rank 0 on p0", "198.51.100.10=rank 0 on p0"]
 
 
 @systemd.needs_manager
 @pytest.mark.parametrize(
-    ("host", "words"),
+    ("host", "setting", "programs"),
     [
-        ("p0", ["serve", "5000", "203.0.113.11=rank 1 on p1", "198.51.100.11=rank 1 on p1"]),
-        ("p1", ["join", "5000", "203.0.113.10=rank 0 on p0", "198.51.100.10=rank 0 on p0"]),
+        ("p0", "ExecStartPost", [SERVE, [ABSENCE, "watch", MARKS, "30000"]]),
+        ("p0", "ExecStartPre", [[ABSENCE, "wait", MARKS, SECONDS]]),
+        ("p0", "ExecStopPost", [[ABSENCE, "stopped", MARKS]]),
+        ("p1", "ExecStartPost", [JOIN]),
+        ("p1", "ExecStartPre", []),
+        ("d0", "ExecStopPost", []),
     ],
 )
-def test_systemd_starts_what_watches_the_other_ranks(rendered: Rendered, host: str, words: list[str]) -> None:
+def test_systemd_starts_what_watches_beside_it(rendered: Rendered, host: str, setting: str, programs: list[list[str]]) -> None:
     planned, path = process(rendered, host), PATHS[host][0]
-    found = systemd.commands({Path(path).name: rendered.files(host)[path]}, "ExecStartPost")[Path(path).name]
-    assert found == [planned["python"], "-I", "-S", WATCH[host], *words]
+    found = systemd.commands({Path(path).name: rendered.files(host)[path]}, setting)[Path(path).name]
+    assert found == [[planned["python"], "-I", "-S", *words] for words in programs]
 
 
 @systemd.needs_generator

@@ -45,6 +45,22 @@ def moved(monkeypatch: pytest.MonkeyPatch, directory: Path, receive: str, send: 
     return transfers.move(RANKS, before_sending=lambda: called.append(1)), len(called)
 
 
+def test_settings_of_the_unit_are_those_that_any_program_lives_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(LAB))
+    kvkit = importlib.import_module("kvkit")
+
+    def command(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+
+    rank = {"instance": "p", "rank": 0, "nodes": 2, "pool": "p", "environment_file": "/e", "python": "/p", "argv": ["-m", "x"]}
+    rank |= {"meeting": {"port": 1, "peers": []}, "absence": {"seconds": 12, "port": 2, "bootstrap_port": 3}, "directory": "/d"}
+    words = kvkit.Transfers(SimpleNamespace(scratch=tmp_path, command=command)).unit_settings(rank)
+    settings = words[1::2]
+    assert set(words[::2]) == {"-p"}
+    assert {"User=sglang", "LimitMEMLOCK=infinity", "ProtectSystem=strict"} <= set(settings)
+    assert [line for line in settings if line.startswith(("Exec", "Restart", "Runtime", "EnvironmentFile"))] == []
+
+
 def test_result_of_the_transfer_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found, called = moved(monkeypatch, tmp_path, PLACE, READY)
     assert (found.sent["result"], found.whole, called) == (-1, False, 1)

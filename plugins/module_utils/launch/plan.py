@@ -27,6 +27,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.launch import (
     kernels,
     looked,
     model,
+    partners,
     ports,
     router,
     stacks,
@@ -200,6 +201,7 @@ class _Planner:
         }
         if self.findings:
             raise PlanError(self.findings.all(), part)
+        partners.add(built, router.workers(self.cluster, self.instances))
         self._firewall(part)
         return part
 

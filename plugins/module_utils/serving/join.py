@@ -99,6 +99,27 @@ def _registration(instances: Sequence[Mapping[str, Any]], told: Told) -> Step:
     return step.settled()
 
 
+def _bootstrap(instances: Sequence[Mapping[str, Any]], told: Told) -> Step:
+    step, asking = Step("bootstrap"), {rank["host"] for row in instances for rank in row["ranks"] if rank.get("bootstraps")}
+    looked = sorted(asking & set(told.evidence))
+    if not looked:
+        return not_tried("bootstrap", NOT_LOOKED_AT if asking else "no instance looks another one up")
+    rows = [(host, row) for host in looked for row in told.evidence[host].get("bootstraps") or []]
+    # A server counts where its instance is ready in this run, or is none of the plan.
+    ready = {"", *(row["instance"] for result in told.ranks.values() for row in result.get("ranks") or [] if row["state"] == READY)}
+    step.problems = [
+        f"{host}: the bootstrap server of {row['instance'] or 'no planned instance'} at {row['url']} is not reached: {row['problem']}. "
+        "decode goes on with what it knows for a while, then requests to that pair fail: look for a firewall or a route between them"
+        for host, row in rows
+        if row["problem"] and row["instance"] in ready
+    ]
+    missing = (asking - set(looked)) | {row["instance"] for _host, row in rows if row["problem"] and row["instance"] not in ready}
+    step.notes = [f"{NOT_LOOKED_AT}: {_some(sorted(missing))}"] if missing else []
+    servers = len({row["url"] for _host, row in rows if row["instance"] in ready})
+    step.evidence = f"{len(looked)} decode hosts reach {servers} bootstrap server{'s' * (servers != 1)} over new connections"
+    return step.settled()
+
+
 def _step(row: Mapping[str, Any], host: str, several: bool) -> Step:
     name = f"{row['step']} ({host})" if several else str(row["step"])
     return Step(name, row["state"], row["seconds"], row["evidence"], list(row["problems"]), list(row["notes"]))
@@ -134,7 +155,7 @@ def cluster(plan: Mapping[str, Any], name: str, told: Told, *, fail_on_slow: boo
     hosts = [host for host, row in plan["hosts"].items() if row["cluster"] == name and row["ranks"]]
     proofs = {host: told.proofs[host] for host in routers if host in told.proofs}
     own = {host: row for host, row in told.ranks.items() if plan["hosts"].get(host, {}).get("cluster") == name}
-    steps = [_ranks(replace(told, ranks=own)), _ports(hosts, told), _registration(instances, told)]
+    steps = [_ranks(replace(told, ranks=own)), _ports(hosts, told), _registration(instances, told), _bootstrap(instances, told)]
     for host, proof in proofs.items():
         steps += [_step(row, host, len(routers) > 1) for row in proof.get("steps") or []]
     if not proofs:

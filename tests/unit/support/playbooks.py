@@ -100,6 +100,11 @@ def render(directory: Path, inventory: Path) -> Rendered:
             "vars": {"record": "own", **own},
             "when": "inventory_hostname == groups['prefill'][0]",
         },
+        {
+            "ansible.builtin.import_role": {"name": "engine"},
+            "vars": {"record": "alone", "engine_watch_peers": False, "engine_stay_away": False},
+            "when": "inventory_hostname == groups['prefill'][0]",
+        },
     ]
     (directory / "render.yml").write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
     extra = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}

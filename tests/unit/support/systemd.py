@@ -45,8 +45,8 @@ def version() -> int:
     return int(text.split()[1])
 
 
-def commands(units: dict[str, str], setting: str = "ExecStart") -> dict[str, list[str]]:
-    """Return the words of each unit's ExecStart, or another one of its commands, as systemd has read them.
+def commands(units: dict[str, str], setting: str = "ExecStart") -> dict[str, list[list[str]]]:
+    """Return the words of the commands of each unit's ExecStart, or of another such setting, as systemd has read them.
 
     The manager's test mode loads units and prints what it has understood. It refuses to run as root.
     """
@@ -64,18 +64,20 @@ def commands(units: dict[str, str], setting: str = "ExecStart") -> dict[str, lis
             check=False,
             timeout=60,
         )
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[list[str]]] = {}
     unit = kind = ""
     for line in done.stdout.splitlines() + done.stderr.splitlines():
         heading = re.match(r"\s*(?:-> |\[ )?Unit (\S+):$", line.lstrip("\t"))
         if heading:
             unit = heading.group(1)
+            if unit in units:
+                found.setdefault(unit, [])
         setting_heading = re.match(r"\s*-> (Exec\w+):$", line)
         if setting_heading:
             kind = setting_heading.group(1)
         if "Command Line: " in line and unit in units and kind == setting:
             # A doubled dollar becomes one when systemd starts the program.
-            found[unit] = [word.replace("$$", "$") for word in _words(line.split("Command Line: ", 1)[1])]
+            found[unit].append([word.replace("$$", "$") for word in _words(line.split("Command Line: ", 1)[1])])
     assert set(found) == set(units), done.stdout[-2000:] + done.stderr[-2000:]
     return found
 

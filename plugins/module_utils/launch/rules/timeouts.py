@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import partners
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.catalogue import ERROR
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.findings import Findings
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.ranks import Rank
@@ -18,6 +19,8 @@ TRANSFER_SECONDS = 300
 TRANSFER = ("SGLANG_DISAGGREGATION_BOOTSTRAP_TIMEOUT", "SGLANG_DISAGGREGATION_WAITING_TIMEOUT")
 # Seconds that two torch ranks wait for each other while one of them may compile kernels.
 SHORTEST_MEETING = 60
+# Seconds after which hardly any engine has loaded its weights.
+LONGEST_ABSENCE = 120
 # Option of the router: highest value that still protects, what a higher one does, the default.
 ROUTER = {
     "cb-failure-threshold": (1000, "the circuit breaker of a failing worker does not open", 10),
@@ -32,6 +35,7 @@ def check(contract: Contract, findings: Findings) -> None:
     for rank in contract.ranks:
         _watchdog(contract, rank, findings)
         _meeting(contract, rank, findings)
+        _absence(rank, findings)
     if contract.routers:
         _router(contract, RouterOptions(contract), findings)
 
@@ -81,6 +85,19 @@ def _meeting(contract: Contract, rank: Rank, findings: Findings) -> None:
             f"{seconds:g} s: " + (f"ranks of {rank.instance.name} wait that long for one that has died" if long
                                   else "a rank that loads or compiles longer than the others ends the instance"),
             "leave dist-timeout out: torch's own limit then holds, or write 1800", _host(rank, variable), place=rank.instance.name,
+        )
+
+
+def _absence(rank: Rank, findings: Findings) -> None:
+    """Between two lives prefill stays away until decode has missed it, see module partners."""
+    seconds = partners.away([rank.environment]) if rank.instance.mode == "decode" else 0
+    if seconds > LONGEST_ABSENCE:
+        variable = next(rank.written[name] for name, *_numbers in (partners.INTERVAL, partners.FAILURES) if name in rank.written)
+        findings.add(
+            "timeouts.absence", variable,
+            f"{rank.instance.name} misses a prefill instance after {seconds} s of heartbeats: one that starts again stays away for so long",
+            f"leave {partners.INTERVAL[0]} and {partners.FAILURES[0]} out: it is 12 s by their defaults",
+            _host(rank, variable), place=rank.instance.name,
         )
 
 

@@ -162,6 +162,13 @@ def test_a_link_that_is_yet_to_be_switched_counts_as_a_change(tmp_path: Path, ta
 
 def test_programs_that_come_later_in_the_run_are_not_looked_for() -> None:
     """Where verify of an older systemd does not pass over what begins with a dash."""
-    text = "ExecStart=/opt/x/bin/python -m x \\\n  --a 1\nExecStartPost=-/opt/x/bin/python -I y\nExecStopPost=/bin/echo\n"
-    wanted = "ExecStart=/bin/true -m x \\\n  --a 1\nExecStartPost=-/bin/true -I y\nExecStopPost=/bin/echo\n"
+    rows = [
+        ("ExecStart=/opt/x/bin/python -m x \\\n  --a 1", "ExecStart=/bin/true -m x \\\n  --a 1"),
+        ("ExecStartPost=-/opt/x/bin/python -I y", "ExecStartPost=-/bin/true -I y"),
+        ("ExecStartPre=-/opt/x/bin/python y", "ExecStartPre=-/bin/true y"),
+        ("ExecStopPost=-/opt/x/bin/python z", "ExecStopPost=-/bin/true z"),
+        ("ExecStopPost=/bin/echo", "ExecStopPost=/bin/echo"),
+        ("ExecStartPre=+/bin/sh x", "ExecStartPre=+/bin/sh x"),
+    ]
+    text, wanted = ("".join(f"{row[side]}\n" for row in rows) for side in range(2))
     assert service_unit.PROGRAM.sub(r"\1/bin/true ", text) == wanted

@@ -20,7 +20,9 @@ ROLE = Path(__file__).resolve().parents[5] / "roles" / "engine"
 @pytest.fixture(scope="module")
 def text() -> str:
     """Return the role engine's unit with its defaults."""
-    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, autoescape=jinja2.select_autoescape())
+    environment = jinja2.Environment(
+        trim_blocks=True, keep_trailing_newline=True, autoescape=jinja2.select_autoescape(), undefined=jinja2.StrictUndefined
+    )
     environment.filters["railyard.sglang.systemd_command"] = " ".join
     environment.tests["match"] = lambda value, pattern: re.match(pattern, value) is not None
     template = environment.from_string((ROLE / "templates/unit.service.j2").read_text(encoding="utf-8"))

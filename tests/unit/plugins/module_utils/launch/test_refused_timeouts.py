@@ -53,6 +53,13 @@ REFUSALS = {
     "ranks that do not wait": Refusal(
         "timeouts.dist", {"sglang_args.dist-timeout": 30}, "sglang_args.dist-timeout", "30 s: a rank that loads", "1800"
     ),
+    "a heartbeat that keeps prefill away": Refusal(
+        "timeouts.absence",
+        {"sglang_pools.decode.env": {"SGLANG_DISAGGREGATION_HEARTBEAT_MAX_FAILURE": "21"}},
+        "sglang_pools.decode.env.SGLANG_DISAGGREGATION_HEARTBEAT_MAX_FAILURE",
+        "decode-0 misses a prefill instance after 126 s of heartbeats",
+        "12 s by their defaults",
+    ),
     **{
         f"the router's {name}": Refusal("timeouts.router", {ROUTER: {name: value}}, f"{ROUTER}.{name}", text, default)
         for name, value, text, default in (

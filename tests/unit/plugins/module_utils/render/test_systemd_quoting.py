@@ -86,7 +86,7 @@ def test_one_option_per_line() -> None:
 def test_systemd_reads_the_words_back() -> None:
     words = ["/bin/true", *(part for text in HARD for part in ("--x", text))]
     unit = f"[Service]\nExecStart={systemd.command(words)}\n"
-    assert commands({"railyard-words.service": unit})["railyard-words.service"] == words
+    assert commands({"railyard-words.service": unit})["railyard-words.service"] == [words]
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_systemd_takes_the_drop_in() -> None:
     text = units.drop_in(NAME)
     assert "RuntimeDirectory=railyard/sglang-prefill-0\n" in text
     found = commands({NAME: text.replace("ExecStartPre=+", "ExecStart=")})
-    assert found[NAME] == ["/bin/sh", units.recorder_path(NAME), "/run/railyard/sglang-prefill-0/config-id"]
+    assert found[NAME] == [["/bin/sh", units.recorder_path(NAME), "/run/railyard/sglang-prefill-0/config-id"]]
 
 
 MARK = "# railyard.sglang: unit of cluster {}, role {}\n[Service]\nExecStart=/bin/true\n"

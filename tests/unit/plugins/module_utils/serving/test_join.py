@@ -34,7 +34,11 @@ def told(plan: dict[str, Any] | None = None) -> Told:
         found = {str(row["engine_rank"]): planned["address"] for row in planned["engine_ranks"]} if planned else {}
         row = {"instance": rank["instance"], "rank": rank["rank"], "host": rank["host"], "state": "ready", "registered": found}
         ranks[rank["host"]] = {"ranks": [row], "before": counts(0)}
-    evidence = {host: {"after": counts(SIZE), "listening": 2, "ports": [], "lines": {}, "config": tiny._configuration()} for host in ranks}
+    usual = {"after": counts(SIZE), "listening": 2, "ports": [], "lines": {}, "config": tiny._configuration()}
+    servers = {
+        rank["host"]: [{**row, "problem": ""} for row in rank["bootstraps"]] for instance in plan["instances"] for rank in instance["ranks"]
+    }
+    evidence = {host: {**usual, "bootstraps": servers[host]} for host in ranks}
     steps = [{"step": name, "state": "proven", "seconds": 0.5, "evidence": f"saw {name}", "problems": [], "notes": []} for name in STEPS]
     pair = {
         "pair": "prefill-0 > decode-0", "prefill": "prefill-0", "decode": "decode-0", "tokens": 16, "text": "The <harbour>", "problems": [],
@@ -51,10 +55,11 @@ def states(document: dict[str, Any]) -> dict[str, str]:
 def test_a_healthy_cluster() -> None:
     document = join.document(PLAN, told())
     assert document["verdict"] == "proven"
-    assert states(document) == dict.fromkeys(("ranks", "ports", "registration", *STEPS, "transport", "slow pairs"), "proven")
+    assert states(document) == dict.fromkeys(("ranks", "ports", "registration", "bootstrap", *STEPS, "transport", "slow pairs"), "proven")
     assert join.problems(document) == []
     said = {step["step"]: step["evidence"] for step in document["clusters"][0]["steps"]}
     assert said["registration"] == "2 engine ranks at 1 bootstrap server, each by its planned address"
+    assert said["bootstrap"] == "2 decode hosts reach 1 bootstrap server over new connections"
     assert said["ranks"].startswith("4 ranks are ready")
     assert said["ports"] == "8 planned ports are held by their units on 4 hosts"
 
@@ -101,6 +106,10 @@ def fault(change: Any) -> dict[str, Any]:
             "ports: d0: nobody listens on 203.0.113.110:30001",
         ),
         (
+            lambda given: given.evidence["d1"]["bootstraps"][0].update(problem="timed out"),
+            "bootstrap: d1: the bootstrap server of prefill-0 at http://203.0.113.10:8998 is not reached: timed out. decode goes on",
+        ),
+        (
             lambda given: given.proofs["r0"]["steps"][2].update(state="failed", problems=["pair prefill-0 > decode-0: no answer"]),
             "pairs: pair prefill-0 > decode-0: no answer",
         ),
@@ -130,6 +139,40 @@ def test_a_run_with_nothing_but_the_router() -> None:
     assert document["verdict"] == "in part"
     assert states(document)["pairs"] == "proven"
     assert states(document)["registration"] == states(document)["ranks"] == "not tried"
+
+
+def test_a_server_of_an_instance_that_was_not_looked_at_is_no_failure() -> None:
+    """--limit to decode, while prefill is not there yet or stands still."""
+
+    def limited(given: Told) -> None:
+        for host in ("p0", "p1"):
+            given.ranks.pop(host)
+            given.evidence.pop(host)
+        given.proofs.clear()
+        for host in ("d0", "d1"):
+            given.evidence[host]["bootstraps"][0].update(problem="refused")
+
+    document = fault(limited)
+    assert (document["verdict"], join.problems(document)) == ("in part", [])
+    (step,) = [step for step in document["clusters"][0]["steps"] if step["step"] == "bootstrap"]
+    assert step["notes"] == ["not looked at in this run: prefill-0"]
+    assert step["evidence"] == "2 decode hosts reach 0 bootstrap servers over new connections"
+
+
+def test_a_server_that_is_none_of_the_plan_counts() -> None:
+    row = {"instance": "", "url": "http://192.0.2.7:8998", "problem": "timed out"}
+    (text,) = join.problems(fault(lambda given: given.evidence["d0"]["bootstraps"].append(row)))
+    assert text.startswith("bootstrap: d0: the bootstrap server of no planned instance at http://192.0.2.7:8998 is not reached: timed out")
+
+
+def test_a_plan_and_a_host_of_before_this_step_are_not_looked_at() -> None:
+    plan, given = copy.deepcopy(PLAN), copy.deepcopy(told())
+    for rank in (rank for row in plan["instances"] for rank in row["ranks"]):
+        del rank["bootstraps"]
+    assert states(join.document(plan, given))["bootstrap"] == "not tried"
+    for row in given.evidence.values():
+        del row["bootstraps"]
+    assert join.problems(join.document(PLAN, given)) == []
 
 
 def test_slow_pairs_are_named_with_hosts_and_counters() -> None:
