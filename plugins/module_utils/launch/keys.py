@@ -53,7 +53,8 @@ CLUSTER = {
     "sglang_cluster": Key(str, "cluster", pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*"),
     "sglang_root": Key(str, "/opt/sglang", pattern=INSIDE + r"/[A-Za-z0-9._/-]+"),
     "sglang_stack": Key(str),
-    "sglang_router_stack": Key(str),
+    # Empty: that of the engine's time.
+    "sglang_router_stack": Key(str, ""),
     "sglang_model": Key(dict),
     "sglang_transfer_backend": Key(str, "mooncake"),
     "sglang_fabric_network": Key(str, ""),

@@ -67,8 +67,10 @@ class _Planner:
         self.read = read
         self.findings = findings
         self.engine = _stack(stacks.ENGINES, cluster.variables["sglang_stack"], "sglang_stack", findings)
-        self.router_stack = _stack(stacks.ROUTERS, cluster.variables["sglang_router_stack"], "sglang_router_stack", findings)
+        router_stack = cluster.variables["sglang_router_stack"] or getattr(self.engine, "router", "")
+        self.router_stack = _stack(stacks.ROUTERS, router_stack, "sglang_router_stack", findings) if router_stack else None
         findings.stop()
+        cluster = replace(cluster, variables={**cluster.variables, "sglang_router_stack": router_stack})
         self.cluster = cluster = looked.complete(cluster, self.engine, facts, findings)
         self.instances = topology.instances(cluster, findings)
         self.routers = topology.routers(cluster, findings)

@@ -49,6 +49,11 @@ class EngineStack:
         return self.version != "0.5.8"
 
     @property
+    def router(self) -> str:
+        """The router stack of its time: sglang-router ended with 0.3.2, and 0.5.23 names smg."""
+        return "sglang-router-0.3.2" if self.version == "0.5.8" else "smg-1.13.0"
+
+    @property
     def argument_file(self) -> bool:
         """Whether arguments go into a file for --config: 0.5.23 refuses 16 options there."""
         return self.version == "0.5.8"

@@ -25,7 +25,6 @@ GENERATING = ("/health", "/health_generate")
 CHEAP = "/ready"
 # Policies that follow a key of the request.
 KEYED = ("manual", "consistent_hashing")
-ROUTER_OF = {"0.5.8": "sglang-router", "0.5.23": "smg"}
 
 
 def check(contract: Contract, findings: Findings) -> None:
@@ -111,10 +110,10 @@ def _program(contract: Contract, options: RouterOptions, findings: Findings) -> 
             "routing.discovery", options.variable("service-discovery"),
             "asks a Kubernetes API for workers, beside those that the plan lists", "remove it: the plan lists the workers", place="router",
         )
-    wanted = ROUTER_OF.get(contract.engine.version, options.table.distribution)
-    if options.table.distribution != wanted:
+    wanted = contract.engine.router
+    if options.stack.name != wanted:
         findings.add(
             "routing.version", "sglang_router_stack",
             f"{options.stack.name} and sglang {contract.engine.version} are of different times; nobody tries them together",
-            f"choose the stack of {wanted}", place="router",
+            f"choose {wanted}, or leave sglang_router_stack out", place="router",
         )

@@ -110,6 +110,14 @@ def test_the_router_binds_its_management_address(plan: dict[str, Any]) -> None:
     assert own["url"] == "http://192.0.2.9:8000"
 
 
+@pytest.mark.parametrize(("engine", "router"), [("sglang-0.5.8-cpu", "sglang-router-0.3.2"), ("sglang-0.5.23-cpu", "smg-1.13.0")])
+def test_the_router_is_of_the_engines_time(engine: str, router: str) -> None:
+    plan = cluster().change({"sglang_stack": engine, "sglang_router_stack": GONE}).plan()
+    assert plan["clusters"][0]["stacks"] == {"engine": engine, "router": router}
+    assert [row["stack"] for row in plan["routers"]] == [router]
+    assert [row["rule"] for row in plan["findings"] if row["rule"] == "routing.version"] == []
+
+
 def test_the_router_s_defaults_give_way() -> None:
     changes = {"sglang_router.args": {"health-check-timeout-secs": 25, "policy": "round_robin", "health-failure-threshold": None}}
     given = options(cluster().change(changes).plan()["routers"][0]["argv"][2:])
