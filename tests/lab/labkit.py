@@ -485,6 +485,16 @@ class Lab:
             **more,
         }
 
+    def generated(self, prompt: list[int], count: int, url: str = "") -> list[int]:
+        """Return the greedy answer to a prompt, both as numbers of tokens, through the router or from another server."""
+        body = {"input_ids": prompt, "sampling_params": {"temperature": 0, "max_new_tokens": count, "ignore_eos": True}}
+        answer = self.request("/generate", body, url=url, timeout=120)
+        assert answer["status"] == 200, answer
+        data = json.loads(answer["text"])
+        data = data[0] if isinstance(data, list) else data
+        assert data["meta_info"]["completion_tokens"] == count
+        return list(data["output_ids"])
+
     def serving(self, seconds: float, tokens: int = 8) -> float:
         """Wait until a chat through the router has all its tokens, and return the seconds that it took."""
         answer = self.request("/v1/chat/completions", self.chat_body(tokens), timeout=10, tokens=tokens, seconds=seconds)

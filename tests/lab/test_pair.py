@@ -47,21 +47,11 @@ def plain_server(pair: Lab) -> Iterator[str]:
     pair.ssh(host, "systemctl stop plain; systemctl reset-failed plain 2>/dev/null; pkill -u sglang -f -- '--port 30100' || true")
 
 
-def _tokens(lab: Lab, url: str, prompt: list[int], count: int) -> list[int]:
-    body = {"input_ids": prompt, "sampling_params": {"temperature": 0, "max_new_tokens": count, "ignore_eos": True}}
-    answer = lab.request("/generate", body, url=url, timeout=120)
-    assert answer["status"] == 200, answer
-    data: Any = json.loads(answer["text"])
-    data = data[0] if isinstance(data, list) else data
-    assert data["meta_info"]["completion_tokens"] == count
-    return list(data["output_ids"])
-
-
 @pytest.mark.parametrize("name", PROMPTS)
 def test_prefill_and_decode_answer_like_a_plain_server(name: str, pair: Lab, plain: str) -> None:
     count = 48
-    together = _tokens(pair, pair.router["url"], PROMPTS[name], count)
-    assert together == _tokens(pair, plain, PROMPTS[name], count)
+    together = pair.generated(PROMPTS[name], count)
+    assert together == pair.generated(PROMPTS[name], count, url=plain)
     assert len(together) == count
 
 

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from causekit import diagnosis, healthy, now, refusal
 from labkit import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
@@ -74,3 +77,21 @@ def test_the_other_version_serves_and_the_way_back_restores_everything(pair: Lab
     assert written(pair) == before
     runs(pair, OLD)
     assert pair.play(variables=usual).succeeded().changed == {}
+
+
+def test_decode_alone_is_of_another_version(pair: Lab, tmp_path: Path) -> None:
+    """Somebody has run site.yml with another version for one host: both engines are healthy, and do not understand each other."""
+    usual, since = pair.variables, now()
+    try:
+        pair.play("--tags", "stack,engine", "--limit", "d0", variables=other(pair), seconds=900).succeeded()
+        healthy(pair, pair.rank("decode-0", 0))
+        text = refusal(pair, "r0")
+        found = diagnosis(pair, since, tmp_path / "broken")
+    finally:
+        pair.converge(variables=usual, seconds=900)
+    since = now()
+    pair.play("--tags", "verify", seconds=240).succeeded()
+    after = diagnosis(pair, since, tmp_path / "mended")
+    assert re.search(r"workers: decode decode-0 \S+: version is 0\.5\.23, planned is 0\.5\.8", text), text
+    assert (found["first"], found["findings"][0]["host"]) == ("L07", "d0"), [(row["id"], row["host"]) for row in found["findings"]]
+    assert after["verdict"] == "clean", after["findings"]

@@ -14,9 +14,11 @@ from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.catalogue
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.origin import Origin
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.scanning import Hit, Watch
 
-# sglang 0.5.8 and 0.5.23 log their arguments as ServerArgs(name=value, ...), entrypoints/engine.py.
+# Arguments in a log (entrypoints/engine.py): ServerArgs(name=value, ...) of sglang 0.5.8, server_args={'name': value, ...} of 0.5.23.
 _VALUE = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|None|True|False|-?\d+(?:\.\d+)?"
-_ARGUMENT = re.compile(rf"\b([a-z_]+)=({_VALUE})(?=[,)\s]|$)")
+_ARGUMENT = re.compile(rf"(?:\b([a-z_]+)=|'([a-z_]+)': )({_VALUE})(?=[,)}}\s]|$)")
+# What stands at the top: whatever is inside of a value has names of its own. A quote that nothing ends is where a line was cut off.
+_TOP = re.compile(r"'((?:[^'\\]|\\.)*)'(: )?|\"(?:[^\"\\]|\\.)*\"|\b([A-Za-z_]\w*)=|([\[({])|([\])}])|(['\"])")
 _OPTION = re.compile(r"--([a-z][a-z0-9-]*)(?:[ =]('[^']*'|\"[^\"]*\"|(?!--)[^\s'\"]+))?")
 _SPELLINGS = {"tp": "tp_size", "tensor_parallel_size": "tp_size", "dist_init_address": "dist_init_addr"}
 KEYS = frozenset(
@@ -56,6 +58,7 @@ def _watch(owner: str, literal: str, pattern: str, reach: int = 1024) -> Watch:
 # Forms of sglang 0.5.8 and 0.5.23, sglang-router 0.3.2 and Mooncake 0.3.8 to 0.3.13, as they were seen.
 WATCHES = (
     _watch("arguments", "ServerArgs(", r"ServerArgs\((?P<arguments>.*)", _LONG),
+    _watch("arguments", "server_args={'", r"server_args=\{(?P<arguments>'.*)", _LONG),
     _watch("engine-command", "sglang.launch_server", r"sglang\.launch_server\b(?P<command> .*--.*)", _LONG),
     _watch("engine-command", "sglang serve --", r"sglang serve\b(?P<command> --.*)", _LONG),
     _watch(
@@ -121,6 +124,7 @@ class Engine:
     """One engine process of one rank, as its log shows it; of several starts the last.
 
     :ivar arguments: values as text, without those that are None.
+    :ivar names: of all its arguments, empty where they are not known.
     :ivar hit: the line that they are from.
     :ivar api: addresses that it said to serve its API on; of a rank above 0 its health stub.
     :ivar stub: whether that is the health stub, which serves nothing else.
@@ -129,6 +133,7 @@ class Engine:
 
     origin: Origin
     arguments: dict[str, str] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
     hit: Hit | None = None
     api: Hit | None = None
     stub: Hit | None = None
@@ -203,10 +208,29 @@ class Router:
 def arguments(text: str) -> dict[str, str]:
     """Return the arguments that matter from the inside of ServerArgs(...)."""
     found: dict[str, str] = {}
-    for key, value in _ARGUMENT.findall(text):
+    for plain, quoted, value in _ARGUMENT.findall(text):
+        key = plain or quoted
         if key in KEYS and value != "None":
             found.setdefault(key, value[1:-1] if value[0] in "'\"" else value)
     return found
+
+
+def names_of(text: str) -> frozenset[str]:
+    """Return the names of all arguments from the inside of a whole line of them, none of a line that was cut off.
+
+    Every engine of one version prints the same names, whatever their values are.
+    """
+    depth = 0
+    found: list[str] = []
+    for match in _TOP.finditer(text):
+        if match[6]:
+            return frozenset()
+        depth += (match[4] is not None) - (match[5] is not None)
+        if depth < 0:
+            return frozenset(found)
+        if not depth and (match[2] or match[3]):
+            found.append(match[1] if match[2] else match[3])
+    return frozenset()
 
 
 def options(command: str) -> dict[str, str]:
@@ -239,7 +263,8 @@ class Cluster:
             return
         engine = self.engines.setdefault(hit.origin, Engine(hit.origin))
         if kind == "arguments":
-            self._started(engine, hit, arguments(hit.groups.get("arguments", "")))
+            text = hit.groups.get("arguments", "")
+            self._started(engine, hit, arguments(text), names_of(text))
         elif kind == "engine-command":
             found = options(hit.groups["command"])
             if found and not engine.arguments:
@@ -260,8 +285,8 @@ class Cluster:
             engine.refused = hit
 
     @staticmethod
-    def _started(engine: Engine, hit: Hit, found: dict[str, str]) -> None:
-        engine.arguments, engine.hit = found, replace(hit, text=hit.text[:200], groups={})
+    def _started(engine: Engine, hit: Hit, found: dict[str, str], names: frozenset[str] = frozenset()) -> None:
+        engine.arguments, engine.names, engine.hit = found, names, replace(hit, text=hit.text[:200], groups={})
         engine.api = engine.stub = engine.transfer = engine.tcp = engine.refused = None
         engine.forced = False
 

@@ -166,6 +166,17 @@ def _parity(group: list[Engine]) -> Iterator[Derived]:
         yield Derived(key, odd.origin, groups, _lines(odd.hit, other.hit))
 
 
+def versions(cluster: Cluster) -> Iterator[Derived]:
+    """Engines of one version print the same names of arguments, whatever their values. The few are wrong; of as many as others, decode."""
+    for group in clusters(cluster):
+        known = [engine for engine in group if engine.names]
+        counts = Counter(engine.names for engine in known)
+        known.sort(key=lambda engine: (-counts[engine.names], engine.role == "decode"))
+        odd = next((engine for engine in known if engine.names != known[0].names), None)
+        if odd is not None:
+            yield Derived("L07", odd.origin, {}, _lines(odd.hit, known[0].hit))
+
+
 def ranks(cluster: Cluster) -> Iterator[Derived]:
     """Ranks of one instance that were not started as such."""
     for members in instances(cluster.engines.values()).values():
@@ -292,6 +303,7 @@ RULES: tuple[Callable[[Cluster], Iterator[Derived]], ...] = (
     two_networks,
     workers,
     parity,
+    versions,
     ranks,
     missing,
     transfer_address,

@@ -202,7 +202,7 @@ def _advice(seen: cluster.Cluster, spans: Sequence[Span], findings: Sequence[Fin
         advice.append("The kernel's log of each engine host: journalctl --dmesg --output=export")
     started = [engine for engine in seen.engines.values() if engine.arguments]
     if ENGINE in processes and not started:
-        advice.append("The engines' logs from their start on: the line server_args=ServerArgs(...) is not in them")
+        advice.append("The engines' logs from their start on: the line server_args=... is not in them")
     advice += [
         f"The log of rank {finding.groups.get('value', '?')} of the instance of {finding.head.origin.label}"
         for finding in findings

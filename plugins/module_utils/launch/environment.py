@@ -27,6 +27,8 @@ ADDRESS = "SGLANG_HOST_IP"
 FORCED = "MC_FORCE_TCP"
 # Other transports of Mooncake than RDMA, each on by being set at all.
 TRANSPORTS = (FORCED, "MC_FORCE_MNNVL", "MC_INTRANODE_NVLINK")
+# UCX_TLS beside TCP: what brings the memory of a device there.
+UCX_COPIES = {"cpu": "", "cuda": ",cuda_copy", "rocm": ",rocm_copy"}
 # Unset, they mean the default class: nothing is missing.
 TRAFFIC_CLASSES = ("MC_IB_TC", "NCCL_IB_TC", "NVSHMEM_IB_TRAFFIC_CLASS", "UCX_IB_TRAFFIC_CLASS")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -109,6 +111,8 @@ def _rdma(
     if not looked.wanted(cluster.variables, stack):
         off = "sglang_rdma is false"
         over_tcp = {FORCED: ("1", off)} if backend == "mooncake" and stack.device in looked.GPUS else {}
+        if backend == "nixl" and stack.device in UCX_COPIES:
+            over_tcp = _ucx_over_tcp(row["sglang_fabric_interface"], UCX_COPIES[stack.device])
         return over_tcp | ({"NCCL_IB_DISABLE": ("1", off)} if stack.device in looked.GPUS and instance.nodes > 1 else {})
     if told is not None:
         derived = [name for name in told.environment if name.endswith("_GID_INDEX")]
@@ -127,6 +131,13 @@ def _said(instance: Instance, cluster: Cluster, stack: EngineStack, backend: str
     if cluster.variables["sglang_rdma_cross_rail"] is False and instance.nodes > 1 and stack.device in looked.GPUS:
         found["NCCL_CROSS_NIC"] = ("0", "sglang_rdma_cross_rail is false")
     return found
+
+
+def _ucx_over_tcp(interface: str, copies: str) -> dict[str, tuple[str, str]]:
+    """Return what keeps NIXL's UCX, which takes the fastest way that it finds, to TCP on the fabric's interface."""
+    why = "no RDMA is planned, and UCX would also take hosts for one that share a kernel"
+    named = {"UCX_NET_DEVICES": (interface, "the interface of the fabric; unset, UCX takes all")} if interface else {}
+    return {"UCX_TLS": ("tcp" + copies, why), **named}
 
 
 def _gid_index(row: dict[str, Any], stack: EngineStack, backend: str, derived: Collection[str] = ()) -> dict[str, tuple[str, str]]:

@@ -68,7 +68,7 @@ class _Planner:
         self.findings = findings
         self.engine = _stack(stacks.ENGINES, cluster.variables["sglang_stack"], "sglang_stack", findings)
         router_stack = cluster.variables["sglang_router_stack"] or getattr(self.engine, "router", "")
-        self.router_stack = _stack(stacks.ROUTERS, router_stack, "sglang_router_stack", findings) if router_stack else None
+        self.router_stack: Any = _stack(stacks.ROUTERS, router_stack, "sglang_router_stack", findings) if router_stack else None
         findings.stop()
         cluster = replace(cluster, variables={**cluster.variables, "sglang_router_stack": router_stack})
         self.cluster = cluster = looked.complete(cluster, self.engine, facts, findings)

@@ -15,15 +15,19 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.errors impor
 def patched(text: str, patch: Patch, subject: str) -> str:
     """Return a text with the replacements of a patch made; the same text if they have all been made.
 
-    Raises StackError if neither the text before nor the one after stands exactly once.
+    What is to be put in may stand elsewhere in the file, too, and may hold what it takes the place of.
+
+    Raises StackError if neither the text before stands exactly once nor the one after at all.
     """
     for number, pair in enumerate(patch.replacements, 1):
-        if text.count(pair.after) == 1:
+        parts = text.split(pair.after)
+        found = sum(part.count(pair.before) for part in parts)
+        if len(parts) > 1 and not found:
             continue
-        if text.count(pair.before) != 1:
+        if found != 1:
             problem = f"replacement {number} of the patch of {patch.path} fits nowhere: the file is another version's"
             raise StackError(subject, problem, "adapt patches in stack.yml to the locked version of the package")
-        text = text.replace(pair.before, pair.after)
+        text = pair.after.join(part.replace(pair.before, pair.after) for part in parts)
     return text
 
 

@@ -36,7 +36,8 @@ PORTS = {
     "40112": "51000",
     "5000": "7000",
 }
-PORT = re.compile(r"(?<=[:=])(" + "|".join(PORTS) + r")\b|(?<=Some\()(" + "|".join(PORTS) + r")(?=\))|(?<=, )(30000|30001)(?=\)[:,])")
+_KNOWN = "|".join(PORTS)
+PORT = re.compile(rf"(?:(?<=[:=])|(?<=': ))({_KNOWN})\b|(?<=Some\()({_KNOWN})(?=\))|(?<=, )(30000|30001)(?=\)[:,])")
 
 
 def renamed(text: str) -> str:

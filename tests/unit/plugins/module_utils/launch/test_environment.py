@@ -76,6 +76,27 @@ def test_of_the_router(given: dict[str, Any], wanted: dict[str, str | None]) -> 
 
 
 @pytest.mark.parametrize(
+    ("changes", "transports", "devices"),
+    [
+        ({"sglang_transfer_backend": "nixl"}, "tcp", "fab0"),
+        ({"sglang_transfer_backend": "nixl", "sglang_env": {"UCX_TLS": "tcp,self"}}, "tcp,self", "fab0"),
+        ({"sglang_transfer_backend": "mooncake"}, None, None),
+    ],
+)
+def test_without_rdma_nixl_keeps_to_tcp(changes: dict[str, Any], transports: str | None, devices: str | None) -> None:
+    found = environment(changes)
+    assert (found.get("UCX_TLS"), found.get("UCX_NET_DEVICES")) == (transports, devices)
+
+
+@pytest.mark.parametrize(("backend", "transports"), [("nixl", "tcp,cuda_copy"), ("mooncake", None)])
+def test_without_rdma_nixl_brings_the_memory_of_gpus_to_tcp(backend: str, transports: str | None) -> None:
+    changes = {"sglang_transfer_backend": backend, "sglang_rdma": False}
+    found = gpu_cluster().change(changes).plan()["hosts"]["p0"]["ranks"][0]["environment"]
+    assert found.get("UCX_TLS") == transports
+    assert ("MC_FORCE_TCP" in found) == (backend == "mooncake")
+
+
+@pytest.mark.parametrize(
     ("changes", "devices", "argument"),
     [
         ({}, "mlx5_0:1,mlx5_3:1,fab0", False),

@@ -67,7 +67,9 @@ REFUSALS = {
         for path in ("/root/models/x", "/tmp/x", "/var/tmp/x", "/ho" + "me/x")
     },
     "an unknown stack": Refusal("stack.unknown", {"sglang_stack": "sglang-9"}, "sglang_stack", "'sglang-9'", "sglang-0.5.8-cpu"),
-    "an unknown stack, and no router's": Refusal("stack.unknown", {"sglang_stack": "vllm", "sglang_router_stack": ""}, "sglang_stack", "'vllm'"),
+    "an unknown stack, and no router's": Refusal(
+        "stack.unknown", {"sglang_stack": "vllm", "sglang_router_stack": ""}, "sglang_stack", "'vllm'"
+    ),
     "an unknown router stack": Refusal("stack.unknown", {"sglang_router_stack": "nginx"}, "sglang_router_stack", "'nginx'"),
 }
 

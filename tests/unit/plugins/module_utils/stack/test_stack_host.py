@@ -19,7 +19,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.stack.host import 
     missing_libraries,
     missing_packages,
 )
-from ansible_collections.railyard.sglang.plugins.module_utils.stack.patches import apply_patch
+from ansible_collections.railyard.sglang.plugins.module_utils.stack.patches import apply_patch, patched
 
 PRESENT = Library("libc.so.6", "libc6", "glibc")
 ABSENT = Library("librailyard-none.so.7", "libnone7", "none-libs")
@@ -80,6 +80,25 @@ def test_patch_is_made_once(tmp_path: Path) -> None:
     assert (tmp_path / "cached.py").read_text(encoding="utf-8") == "one()\nthree\n"
     assert apply_patch(tmp_path, PATCH, "stack x") is False
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["m.py"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("a(VRAM) # go\nb(DRAM) # go\n", "a(DRAM) # go\nb(DRAM) # go\n"),
+        ("a(DRAM) # go\nb(DRAM) # go\n", "a(DRAM) # go\nb(DRAM) # go\n"),
+    ],
+)
+def test_what_is_put_in_may_stand_elsewhere_too(text: str, wanted: str) -> None:
+    patch = Patch("p/m.py", "why", (Replacement("(VRAM) # go", "(DRAM) # go"),))
+    assert patched(text, patch, "stack x") == wanted
+
+
+def test_what_is_put_in_may_hold_what_was_there() -> None:
+    patch = Patch("p/m.py", "why", (Replacement("one()", "one()  # kept"),))
+    once = patched("x\none()\n", patch, "stack x")
+    assert once == "x\none()  # kept\n"
+    assert patched(once, patch, "stack x") == once
 
 
 @pytest.mark.parametrize("text", ["nothing\n", "one()\none()\nthree\n", "two()\n"])
