@@ -93,5 +93,5 @@ def test_decode_alone_is_of_another_version(pair: Lab, tmp_path: Path) -> None:
     pair.play("--tags", "verify", seconds=240).succeeded()
     after = diagnosis(pair, since, tmp_path / "mended")
     assert re.search(r"workers: decode decode-0 \S+: version is 0\.5\.23, planned is 0\.5\.8", text), text
-    assert (found["first"], found["findings"][0]["host"]) == ("L07", "d0"), [(row["id"], row["host"]) for row in found["findings"]]
+    assert (found["first"], found["findings"][0]["host"]) == ("L59", "d0"), [(row["id"], row["host"]) for row in found["findings"]]
     assert after["verdict"] == "clean", after["findings"]

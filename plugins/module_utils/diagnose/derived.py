@@ -166,15 +166,31 @@ def _parity(group: list[Engine]) -> Iterator[Derived]:
         yield Derived(key, odd.origin, groups, _lines(odd.hit, other.hit))
 
 
+# Fewer have been shortened by hand: the oldest version with disaggregation has more.
+WHOLE_SET = 100
+
+
+def _latest(group: list[Engine]) -> list[Engine]:
+    """Return the engines of a group, of the logs of one rank (rotated ones) the one that was written last."""
+    found: dict[tuple[str, ...], Engine] = {}
+    for engine in sorted(group, key=lambda each: each.hit.seconds or 0.0 if each.hit is not None else 0.0):
+        where = engine.value("dist_init_addr") or engine.value("port")
+        found[engine.origin.host or engine.origin.label, engine.role, where, str(engine.rank)] = engine
+    return list(found.values())
+
+
 def versions(cluster: Cluster) -> Iterator[Derived]:
     """Engines of one version print the same names of arguments, whatever their values. The few are wrong; of as many as others, decode."""
     for group in clusters(cluster):
-        known = [engine for engine in group if engine.names]
+        members = _latest([engine for engine in group if engine.arguments])
+        known = [engine for engine in members if len(engine.names) >= WHOLE_SET]
+        if {engine.role for engine in known} != {"prefill", "decode"} or not _one(cluster, members):
+            continue
         counts = Counter(engine.names for engine in known)
         known.sort(key=lambda engine: (-counts[engine.names], engine.role == "decode"))
         odd = next((engine for engine in known if engine.names != known[0].names), None)
         if odd is not None:
-            yield Derived("L07", odd.origin, {}, _lines(odd.hit, known[0].hit))
+            yield Derived("L59", odd.origin, {}, _lines(odd.hit, known[0].hit))
 
 
 def ranks(cluster: Cluster) -> Iterator[Derived]:

@@ -28,7 +28,7 @@ FORCED = "MC_FORCE_TCP"
 # Other transports of Mooncake than RDMA, each on by being set at all.
 TRANSPORTS = (FORCED, "MC_FORCE_MNNVL", "MC_INTRANODE_NVLINK")
 # UCX_TLS beside TCP: what brings the memory of a device there.
-UCX_COPIES = {"cpu": "", "cuda": ",cuda_copy", "rocm": ",rocm_copy"}
+UCX_COPIES = {"cpu": "", "cuda": ",cuda_copy,cuda_ipc", "rocm": ",rocm_copy,rocm_ipc"}
 # Unset, they mean the default class: nothing is missing.
 TRAFFIC_CLASSES = ("MC_IB_TC", "NCCL_IB_TC", "NVSHMEM_IB_TRAFFIC_CLASS", "UCX_IB_TRAFFIC_CLASS")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -130,12 +130,17 @@ def mooncake(rank: Mapping[str, Any]) -> str:
     return "-".join(str(env.get(first) or env.get(second) or default) for first, second, default in RANGE)
 
 
+# Transports of UCX that take no RDMA device.
+WITHOUT_RDMA = frozenset(("tcp", "self", "shm", "sm", "posix", "sysv", "cma", "cuda_copy", "cuda_ipc", "rocm_copy", "rocm_ipc"))
+
+
 def rdma(rank: Mapping[str, Any]) -> bool:
     """Whether a rank may speak RDMA: on GPUs, unless both NCCL and the KV transfer are told to use TCP."""
     if rank["device"] not in ("cuda", "rocm"):
         return False
     env, backend = rank["environment"], reading.arguments(rank).get("--disaggregation-transfer-backend", "mooncake")
     tcp = rank["mode"] == "plain" or backend == "mooncake_tcp" or env.get("MC_FORCE_TCP", "").lower() in ("1", "true")
+    tcp = tcp or (backend == "nixl" and set(env.get("UCX_TLS", "all").split(",")) <= WITHOUT_RDMA)
     return not (tcp and (rank["nodes"] == 1 or env.get("NCCL_IB_DISABLE") == "1"))
 
 

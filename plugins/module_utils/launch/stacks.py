@@ -112,7 +112,7 @@ ENGINES = {
         EngineStack(
             "sglang-0.5.23-cpu", "sglang-0.5.23", "0.5.23", "cpu",
             {**CPU_ARGUMENTS, "disaggregation_decode_retraction_backup": "cpu_tensor"}, CPU_ENVIRONMENT,
-            backends=BACKENDS_0_5_23, installable=True, mooncake="0.3.13.post1",
+            backends=("mooncake", "mooncake_tcp"), installable=True, mooncake="0.3.13.post1",
         ),
         EngineStack(
             "sglang-0.5.23-cu13", "sglang-0.5.23", "0.5.23", "cuda", backends=BACKENDS_0_5_23, unverified=NO_GPU, mooncake="0.3.13.post1",

@@ -198,6 +198,8 @@ def _patches(entries: list[Any], subject: str) -> tuple[Patch, ...]:
             raise StackError(subject, f"patch {entry!r} is not a mapping of path, reason, replace", FIX)
         pairs = [_texts(pair, ("before", "after"), "replacement", subject) for pair in entry["replace"]]
         replacements = tuple(Replacement(pair["before"], pair["after"]) for pair in pairs)
+        if any(not pair.after or pair.after in pair.before for pair in replacements):
+            raise StackError(subject, "a replacement puts in nothing, or a part of what it takes out", "let both texts hold a line more")
         patches.append(Patch(_inside(entry["path"], subject), str(entry["reason"]), replacements))
     return tuple(patches)
 

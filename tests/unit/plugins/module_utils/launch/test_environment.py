@@ -88,7 +88,7 @@ def test_without_rdma_nixl_keeps_to_tcp(changes: dict[str, Any], transports: str
     assert (found.get("UCX_TLS"), found.get("UCX_NET_DEVICES")) == (transports, devices)
 
 
-@pytest.mark.parametrize(("backend", "transports"), [("nixl", "tcp,cuda_copy"), ("mooncake", None)])
+@pytest.mark.parametrize(("backend", "transports"), [("nixl", "tcp,cuda_copy,cuda_ipc"), ("mooncake", None)])
 def test_without_rdma_nixl_brings_the_memory_of_gpus_to_tcp(backend: str, transports: str | None) -> None:
     changes = {"sglang_transfer_backend": backend, "sglang_rdma": False}
     found = gpu_cluster().change(changes).plan()["hosts"]["p0"]["ranks"][0]["environment"]

@@ -121,6 +121,16 @@ def test_rdma(environment: dict[str, str], nodes: int, mode: str, wanted: bool) 
     assert porttable.rdma({**rank, "device": "cpu"}) is False
 
 
+@pytest.mark.parametrize(
+    ("transports", "wanted"), [("tcp", False), ("tcp,cuda_copy,cuda_ipc", False), ("rc,tcp", True), ("all", True), (None, True)]
+)
+def test_rdma_of_nixl(transports: str | None, wanted: bool) -> None:
+    environment = {} if transports is None else {"UCX_TLS": transports}
+    arguments = {"disaggregation-transfer-backend": "nixl"}
+    rank = {"device": "cuda", "environment": environment, "nodes": 1, "mode": "decode", "argv": [], "arguments": arguments}
+    assert porttable.rdma(rank) is wanted
+
+
 def test_groups() -> None:
     groups = porttable.groups(cluster().plan())
     assert {name: group.hosts for name, group in groups.items()} == {
