@@ -15,7 +15,8 @@ from labkit import Lab
 pytestmark = pytest.mark.lab
 
 STEPS = {
-    "ranks", "ports", "registration", "router", "workers", "pairs", "chat", "stream", "long prompt", "UTF-8", "concurrency", "answer",
+    "ranks", "ports", "registration", "bootstrap", "router", "workers", "pairs", "chat", "stream", "long prompt", "UTF-8", "concurrency",
+    "answer",
     "transport", "slow pairs",
 }  # fmt: skip
 
