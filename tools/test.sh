@@ -68,7 +68,7 @@ parsers() {
     die "this machine lacks the Python that the lab's hosts have, $(readlink -f "$engine"): install it"
   fi
   export RAILYARD_STACK_PYTHON=$engine RAILYARD_ROUTER_PYTHON=$router
-  # Of the newer versions, whose stacks one test of the lab builds and takes away, the long run makes an environment with the parser alone.
+  # Of the newer versions the long run makes an environment with the parser alone.
   if [ "$mark" != 'not full' ]; then
     local folder=$RAILYARD_CACHE/parsers
     tools/flag_table.sh --environment sglang==0.5.23 "$folder/sglang-0.5.23"

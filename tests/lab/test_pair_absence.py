@@ -50,4 +50,6 @@ def test_one_that_never_served_waits_for_nothing(pair: Lab) -> None:
     since = now()
     pair.ssh(rank["host"], f"systemctl restart {rank['unit']}", seconds=60)
     pair.serving(BOUND)
-    assert "waits " not in log(pair, "prefill-0", since)
+    said = log(pair, "prefill-0", since)
+    assert "Started sglang-prefill-0" in said
+    assert "waits " not in said

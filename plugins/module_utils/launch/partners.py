@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch import addresses
+from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading
 
 # Decode asks each bootstrap server that it uses for its health every INTERVAL seconds, and forgets it after so many FAILURES in a row
 # (disaggregation/mooncake/conn.py and nixl/conn.py of 0.5.8, common/conn.py of 0.5.23: defaults, and the least that is taken).
@@ -42,9 +42,9 @@ def away(environments: Iterable[Mapping[str, str]]) -> int:
 
 
 def _host(url: str) -> str:
-    """Return the host of a URL, empty where it is none: that is another rule's business."""
+    """Return the host of a URL, empty where it is none, which router.unknown-worker refuses unless somebody waives it."""
     try:
-        return urlsplit(url).hostname or ""
+        return reading.host_of(url)
     except ValueError:
         return ""
 

@@ -112,6 +112,7 @@ ENGINES = {
         EngineStack(
             "sglang-0.5.23-cpu", "sglang-0.5.23", "0.5.23", "cpu",
             {**CPU_ARGUMENTS, "disaggregation_decode_retraction_backup": "cpu_tensor"}, CPU_ENVIRONMENT,
+            # Its lock has no NIXL.
             backends=("mooncake", "mooncake_tcp"), installable=True, mooncake="0.3.13.post1",
         ),
         EngineStack(

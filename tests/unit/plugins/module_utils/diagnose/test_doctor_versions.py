@@ -49,8 +49,6 @@ def arguments(case: str, role: str) -> str:
 
 OF_0_5_8, OF_0_5_23 = arguments("engines-of-two-versions", "prefill"), arguments("healthy-0523", "prefill")
 SERVED = '{time} {host} python[7]: [x] INFO:     203.0.113.99:4000 - "POST /generate HTTP/1.1" 200 OK'
-
-
 SHORTENED = "2026-11-28T09:00:00+0000 d0 python[7]: server_args=ServerArgs(disaggregation_mode='decode', ...)"
 
 
