@@ -19,13 +19,13 @@ lint() { tools/lint.sh; }
 PARSED=(tests/unit/test_real_parsers.py tests/unit/test_real_inventories.py tests/unit/test_allreduce_program.py tests/unit/inventories/test_documented.py::test_the_real_parser_reads_the_same_in_a_document)
 unit() { run_pytest -m "$mark" -n 2 tests/unit --ignore="${PARSED[0]}" --ignore="${PARSED[1]}" --ignore="${PARSED[2]}" --deselect="${PARSED[3]}"; }
 sanity() { tools/ansible_test.sh sanity; }
-# The tests of the plugins once more, under ansible-test's rules, each in a process of its own: the long run takes all of them.
+# The tests of the plugins once more, under ansible-test's rules, each in a process of its own: the long run takes those of module_utils, too.
 units() {
   local paths=()
-  [ "$mark" != 'not full' ] || mapfile -t paths < <(git ls-files -co --exclude-standard tests/unit/plugins | grep '/test_[^/]*[.]py$' | grep -v -e /module_utils/stack/ -e /module_utils/diagnose/)
+  [ "$mark" != 'not full' ] || mapfile -t paths < <(git ls-files -co --exclude-standard tests/unit/plugins | grep '/test_[^/]*[.]py$' | grep -v /module_utils/)
   tools/ansible_test.sh units "${paths[@]}"
 }
-build() { run_pytest tests/integration; }
+build() { run_pytest -n 2 --dist loadfile tests/integration; }
 wheels() {
   local more=''
   # The long run goes to the other version of the engine and back.

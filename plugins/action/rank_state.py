@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue, last_words
 from ansible_collections.railyard.sglang.plugins.module_utils.serving import ranks
 
 display = Display()
@@ -36,13 +37,16 @@ class ActionModule(ActionBase):
         deadline = int(arguments.get("deadline", 1800))
         known: list[str] = []
         before: list[int] = []
+        restarts: list[int] = []
+        begin = 0
         since: list[tuple[str, float]] = []
         started = time.monotonic()
         while True:
             left = deadline - (time.monotonic() - started)
             wait = 0 if self._task.check_mode else max(0, min(WAIT_SECONDS, int(left)))
+            told = {"known": known, "restarts": restarts, "since": begin, "timeout": wait}
             result = self._execute_module(
-                module_name="railyard.sglang.rank_state", module_args={**arguments, "known": known, "timeout": wait}, task_vars=task_vars,
+                module_name="railyard.sglang.rank_state", module_args={**arguments, **told}, task_vars=task_vars,
             )
             if result.get("failed"):
                 return result
@@ -53,21 +57,24 @@ class ActionModule(ActionBase):
                     display.display(_line(row, seconds))
             known = [row["state"] for row in rows]
             since = ranks.since(since, rows, seconds)
-            before = before or [row["restarts"] for row in rows]
+            restarts = [row["restarts"] for row in rows]
+            before = before or restarts
+            begin = begin or result["now"]
             late = [row for row in rows if row["state"] != "ready"]
             if not late or self._task.check_mode:
                 return result
+            cause = last_words.cause(catalogue.load(), result["log"]) if ranks.ended(before, rows) else None
             loop = ranks.looping(arguments["ranks"], before, rows)
             hopeless = ranks.lasting(since, seconds) or any(row["hopeless"] for row in late)
-            if loop or hopeless or seconds >= deadline:
+            if cause or loop or hopeless or seconds >= deadline:
                 why = "it ends again and again" if loop else ""
-                return {"changed": False, "failed": True, "ranks": rows, "msg": self._verdict(late, seconds, result["log"], why)}
+                return {"changed": False, "failed": True, "ranks": rows, "msg": self._verdict(late, seconds, result["log"], cause or why)}
 
-    def _verdict(self, late: list[dict[str, Any]], seconds: float, log: list[str], why: str = "") -> str:
+    def _verdict(self, late: list[dict[str, Any]], seconds: float, log: list[str], why: last_words.Cause | str = "") -> str:
+        fix = "what the journal names; then run again with --tags verify. A deadline that is too short is verify_deadline (seconds)."
+        if isinstance(why, last_words.Cause):
+            fix = f"{why.fix.rstrip('.')}. Then run again with --tags verify."
+            why = f"it has ended, and will do so at each start. {why.id}: {why.title}"
         lines = [f"Not ready after {seconds:.0f} s{', and not waited for any longer: ' + why if why else ''}:"]
         lines += [f"- {row['instance']} rank {row['rank']} on {row['host']} is {row['state']}: {row['detail']}" for row in late]
-        lines += ["Its journal ends:", *log[-15:]]
-        lines.append(
-            "Fix: what the journal names; then run again with --tags verify. A deadline that is too short is verify_deadline (seconds)."
-        )
-        return "\n".join(lines)
+        return "\n".join([*lines, "Its journal ends:", *log[-15:], f"Fix: {fix}"])

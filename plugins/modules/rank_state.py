@@ -28,6 +28,15 @@ options:
     type: list
     elements: str
     default: []
+  restarts:
+    description: How often systemd has restarted the ranks, as far as the caller knows, one per rank. One more is a change, too.
+    type: list
+    elements: int
+    default: []
+  since:
+    description: Second of the host's clock, as RV(now) gives it, before which the journal is not read; V(0) for all of it.
+    type: int
+    default: 0
   timeout:
     description: Seconds to wait for a change.
     type: int
@@ -63,6 +72,10 @@ before:
   description: Counters of the fabric and the management interface and of the RDMA ports.
   returned: when O(counters) is given
   type: dict
+now:
+  description: Second of the host's clock at which the first look began.
+  returned: always
+  type: int
 log:
   description: Last journal lines of the ranks that are not ready.
   returned: always
@@ -84,6 +97,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.serving import evi
 # /health of 0.5.8 generates a token and says 503 after 20 s.
 HEALTH_SECONDS = 21
 PAUSE_SECONDS = 1.0
+# A traceback through the engine has 30 lines, and what its other processes say of its end comes after it.
+LINES = "100"
 NOT_ASKED = http.Answer(0, error="not asked")
 
 
@@ -109,9 +124,10 @@ def observe(module: AnsibleModule, rank: Dict[str, Any]) -> ranks.Observed:
     )
 
 
-def journal(module: AnsibleModule, unit: str) -> List[str]:
-    """Return the last lines of a unit's journal."""
-    rc, out, _err = module.run_command(["journalctl", "--unit", unit, "--lines", "25", "--no-pager", "--output", "short-iso"])
+def journal(module: AnsibleModule, unit: str, since: int) -> List[str]:
+    """Return the last lines of a unit's journal since a second of the host's clock."""
+    begin = ["--since", f"@{since}"] if since else []
+    rc, out, _err = module.run_command(["journalctl", "--unit", unit, *begin, "--lines", LINES, "--no-pager", "--output", "short-iso"])
     return out.splitlines() if rc == 0 else []
 
 
@@ -121,19 +137,23 @@ def main() -> None:
         argument_spec={
             "ranks": {"type": "list", "elements": "dict", "required": True},
             "known": {"type": "list", "elements": "str", "default": []},
+            "restarts": {"type": "list", "elements": "int", "default": []},
+            "since": {"type": "int", "default": 0},
             "timeout": {"type": "int", "default": 0},
             "counters": {"type": "dict", "default": {}},
             "deadline": {"type": "int", "default": 1800},
         },
         supports_check_mode=True,
     )
+    now = int(time.time())
     end = time.monotonic() + module.params["timeout"]
     try:
         while True:
             rows = [ranks.judge(rank, observe(module, rank)) for rank in module.params["ranks"]]
             states = [row["state"] for row in rows]
             finished = all(row["hopeless"] or row["state"] == ranks.READY for row in rows)
-            if finished or states != module.params["known"] or time.monotonic() + PAUSE_SECONDS > end:
+            ended = ranks.ended(module.params["restarts"], rows)
+            if finished or ended or states != module.params["known"] or time.monotonic() + PAUSE_SECONDS > end:
                 break
             time.sleep(PAUSE_SECONDS)
     except units.UnitError as error:
@@ -142,7 +162,8 @@ def main() -> None:
     counters = module.params["counters"]
     # Read last, when nothing is loaded any more.
     told = {"before": evidence.snapshot(Root("/"), planned.wanted(counters))} if counters else {}
-    module.exit_json(changed=False, ranks=rows, **told, log=[line for rank in late for line in journal(module, rank["unit"])])
+    log = [line for rank in late for line in journal(module, rank["unit"], module.params["since"])]
+    module.exit_json(changed=False, ranks=rows, **told, now=now, log=log)
 
 
 if __name__ == "__main__":

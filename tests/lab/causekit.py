@@ -16,7 +16,7 @@ from typing import Any
 
 from labkit import Lab, Run, wait_until
 
-#: Seconds within which the proof says that something planned is not so.
+#: Seconds within which the proof says that something planned is not so, on a machine of pace 1.
 PROOF_SECONDS = 60
 #: Seconds within which a mended lab serves again: both engines are started anew on two cores.
 MENDED_SECONDS = 120
@@ -109,8 +109,8 @@ def refusal(lab: Lab, host: str) -> str:
     run = lab.play("--tags", "verify", seconds=240)
     run.refused()
     print(f"proof: {run.seconds:.1f} s: {run.failures}")
-    lab.record("proof of a fault", {"seconds": round(run.seconds, 1), "failures": run.failures})
-    assert run.seconds <= PROOF_SECONDS
+    lab.record("proof of a fault", {"seconds": round(run.seconds, 1), "pace": round(lab.pace, 2), "failures": run.failures})
+    assert run.seconds <= PROOF_SECONDS * lab.pace
     assert run.changed == {}
     assert set(run.failures) == {host}
     return run.failures[host]

@@ -254,7 +254,7 @@ CAUSES = {
     "disk full": Cause(disk_full, "L29", "d0", "d0", r"decode-0"),
 }
 #: The others are for the long run.
-SHORT = {"roles swapped", "two networks", "model cut short"}
+SHORT = {"roles swapped", "two networks"}
 
 
 def named(causes: dict[str, Cause]) -> list[Any]:
@@ -278,7 +278,7 @@ def check(cause: Cause, lab: Lab, directory: Path) -> None:
     with cause.broken(lab):
         text = refusal(lab, cause.by)
         found = diagnosis(lab, since, directory / "broken")
-    lab.serving(MENDED_SECONDS)
+    lab.serving(MENDED_SECONDS * lab.pace)
     since = now()
     lab.play("--tags", "verify", seconds=240).succeeded()
     after = diagnosis(lab, since, directory / "mended")
@@ -297,7 +297,7 @@ def test_a_bundle_tells_the_same_in_other_names(pair: Lab, tmp_path: Path) -> No
         variables = {**pair.variables, "collect_since": since, "collect_directory": str(tmp_path)}
         # It notes what fails on a host, and ends well.
         packed = pair.play(playbook="playbooks/collect.yml", variables=variables, seconds=240).succeeded()
-    pair.serving(MENDED_SECONDS)
+    pair.serving(MENDED_SECONDS * pair.pace)
     assert {host for host, tasks in packed.changed.items() if tasks} == {"localhost"}
     bundle = tmp_path / "bundle.tar.gz"
     there = tmp_path / "there"

@@ -86,7 +86,7 @@ def test_pairs_without_the_killed_rank_serve_on(instance: str, number: int, wide
         assert asking.stdout.readline() == "begun\n"
         began = time.time()
         wide.ssh(rank["host"], f"systemctl kill --kill-whom=main --signal=KILL {rank['unit']}")
-        seconds = wait_until(lambda: came_back(wide, instance, before), BOUND, f"{instance} is served again")
+        seconds = wait_until(lambda: came_back(wide, instance, before), BOUND * wide.pace, f"{instance} is served again")
         ended = time.time()
         asking.stdin.write("\n")
         asking.stdin.flush()

@@ -33,14 +33,15 @@ def test_decode_misses_prefill_before_it_is_back(end: str, pair: Lab) -> None:
     before, since = pair.processes(), now()
     pair.ssh(rank["host"], ENDS[end].format(unit=rank["unit"]), seconds=60)
     unit = f"{rank['host']} {rank['unit']}"
-    wait_until(lambda: pair.processes()[unit] != before[unit] and pair.processes()[unit][0] != "0", BOUND, "a new process")
-    seconds = pair.serving(BOUND)
+    wait_until(lambda: pair.processes()[unit] != before[unit] and pair.processes()[unit][0] != "0", BOUND * pair.pace, "a new process")
+    seconds = pair.serving(BOUND * pair.pace)
     pair.record("prefill ended", {"end": end, "seconds": round(seconds, 1)})
     print(f"{end}: served {seconds:.1f} s after its start")
     assert re.search(r"waits (\d+\.\d) s: back within 12 s of its end", log(pair, "prefill-0", since))
     assert "Losing connection with prefill instance" in log(pair, "decode-0", since)
 
 
+@pytest.mark.full
 def test_one_that_never_served_waits_for_nothing(pair: Lab) -> None:
     """A wait of its own for each of many failed starts would only be lost time."""
     rank = pair.rank("prefill-0", 0)
@@ -49,7 +50,7 @@ def test_one_that_never_served_waits_for_nothing(pair: Lab) -> None:
     pair.ssh(rank["host"], f"sleep 12; systemctl start {rank['unit']}", seconds=60)
     since = now()
     pair.ssh(rank["host"], f"systemctl restart {rank['unit']}", seconds=60)
-    pair.serving(BOUND)
+    pair.serving(BOUND * pair.pace)
     said = log(pair, "prefill-0", since)
     assert "Started sglang-prefill-0" in said
     assert "waits " not in said

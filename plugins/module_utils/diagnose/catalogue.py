@@ -88,6 +88,7 @@ class Signature:
     :ivar share: percent of the requests that were served since below which it is no more than a note; 0 where every one counts.
     :ivar only_if: a condition without which it is a note.
     :ivar announces: whether the line only says that an error follows: what the same log says beside it is never its consequence.
+    :ivar stays: whether no new start of the engine mends it, so that nobody needs to wait for another one.
     :ivar served: of a comparison, the severity where requests were served after all that was compared had started; empty where it stays.
     :ivar cleared_by: markers; what happens before their first occurrence since a start is how things begin, not a fault.
     :ivar quiet_after: markers of the same process after which it is the noise of a shutdown.
@@ -121,6 +122,7 @@ class Signature:
     share: int = 0
     only_if: str = ""
     announces: bool = False
+    stays: bool = False
     served: str = ""
     no_log: str = ""
     derived: bool = False
@@ -290,6 +292,7 @@ def _signature(where: str, raw: Any) -> Signature:
         share=table.number("share", 0),
         only_if=table.text("only_if", "", ("", *CONDITIONS)),
         announces=table.flag("announces"),
+        stays=table.flag("stays"),
         served=table.text("served", "", ("", *SEVERITIES)),
         no_log=table.text("no_log", ""),
         derived=table.flag("derived"),
@@ -299,6 +302,8 @@ def _signature(where: str, raw: Any) -> Signature:
         raise table.fail(f"id {signature.id!r} is not a letter and two digits")
     if [bool(signature.matches or signature.derived), bool(signature.no_log)].count(True) != 1:
         raise table.fail("has either a match, or derived, or no_log")
+    if signature.stays and (signature.kind, signature.severity, signature.only_if, bool(signature.matches)) != (CAUSE, BLOCKS, "", True):
+        raise table.fail("stays is for causes that block, on no condition, by a line of the log")
     if signature.served and not signature.derived:
         raise table.fail("served is for what is found by comparing")
     if signature.title.endswith("."):

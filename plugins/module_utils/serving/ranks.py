@@ -107,6 +107,14 @@ def looping(planned: Sequence[Mapping[str, Any]], before: Sequence[int], rows: S
     )
 
 
+def ended(before: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a rank that is not ready has ended since the first look.
+
+    :param before: restarts at the first look, one per row.
+    """
+    return any(row["state"] != READY and row["restarts"] > count for count, row in zip(before, rows))
+
+
 def judge(rank: Dict[str, Any], seen: Observed) -> Dict[str, Any]:
     """Return the state of a rank, a detail for people, and whether waiting longer is pointless."""
     missing = registration_problems(rank, seen.registrations)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.railyard.sglang.plugins.action import rank_state
+from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import last_words
 
 ROW = {"instance": "prefill-0", "rank": 1, "host": "p1", "state": "loading", "detail": "/health: refused"}
 
@@ -31,3 +32,10 @@ def test_the_verdict_names_host_cause_and_fix() -> None:
     assert "line 4\n" not in text
     assert "line 5\n" in text
     assert "line 19\nFix: what the journal names" in text
+
+
+def test_the_verdict_names_what_no_new_start_mends() -> None:
+    cause = last_words.Cause("L26", "A file of the model is cut off", "Copy the model again.")
+    text = rank_state.ActionModule._verdict(None, [ROW], 27.0, ["its last line"], cause)
+    assert text.startswith("Not ready after 27 s, and not waited for any longer: it has ended, and will do so at each start. L26: A file")
+    assert text.endswith("its last line\nFix: Copy the model again. Then run again with --tags verify.")

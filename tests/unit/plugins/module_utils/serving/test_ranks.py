@@ -109,3 +109,18 @@ def test_a_state_that_lasts_is_a_verdict() -> None:
 def test_a_loop_of_crashes(nodes: int, restarts: int, state: str, loop: bool) -> None:
     planned, rows = [{"nodes": 2}, {"nodes": nodes}], [{"state": "ready", "restarts": 0}, {"state": state, "restarts": restarts}]
     assert ranks.looping(planned, [0, 5], rows) is loop
+
+
+@pytest.mark.parametrize(
+    ("before", "state", "restarts", "ended"),
+    [
+        ([0, 5], "loading", 5, False),
+        ([0, 5], "loading", 6, True),
+        ([0, 5], "ready", 6, False),
+        ([0, 5], "loading", 0, False),
+        ([], "loading", 6, False),
+    ],
+)
+def test_a_rank_has_ended(before: list[int], state: str, restarts: int, ended: bool) -> None:
+    rows = [{"state": "ready", "restarts": 0}, {"state": state, "restarts": restarts}]
+    assert ranks.ended(before, rows) is ended

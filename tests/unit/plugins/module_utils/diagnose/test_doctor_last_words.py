@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, railyard.sglang contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Of an engine that has ended, the cause is named by which it ends again; over the doctor's corpus, and of none that is well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue, last_words
+from ansible_collections.railyard.sglang.tests.unit.support import doctorlogs
+
+LOGS = sorted(doctorlogs.CORPUS.glob("*/**/*rank*.log")) if doctorlogs.CORPUS.is_dir() else []
+LOADED = catalogue.load()
+
+
+def found_in(path: Path) -> last_words.Cause | None:
+    return last_words.cause(LOADED, path.read_text(encoding="utf-8", errors="replace").splitlines())
+
+
+@pytest.mark.parametrize("path", LOGS, ids=[str(path.relative_to(doctorlogs.CORPUS)) for path in LOGS])
+def test_it_is_what_the_doctor_finds(path: Path) -> None:
+    found = found_in(path)
+    if found is not None:
+        case = doctorlogs.CORPUS / path.relative_to(doctorlogs.CORPUS).parts[0]
+        assert found.id in doctorlogs.case(case)["expect"]["findings"]
+        assert "{" not in found.title + found.fix
+
+
+def test_each_cause_that_stays_is_named_at_least_once() -> None:
+    told = {found.id for found in map(found_in, LOGS) if found is not None}
+    assert told == {signature.id for signature in LOADED.signatures.values() if signature.stays}
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([], None),
+        (["Received sigquit from a child process. It usually means the child failed."], None),
+        (
+            [
+                "2026-11-28T12:28:12+0000 d0 python[372]: safetensors_rust.SafetensorError: Error while deserializing header: "
+                "incomplete metadata, file not fully covered",
+                "2026-11-28T12:28:13+0000 d0 python[372]: OSError: [Errno 28] No space left on device",
+            ],
+            "L26",
+        ),
+        # Another start may find the port free.
+        (["OSError: [Errno 98] error while attempting to bind on address ('192.0.2.10', 30000): address already in use"], None),
+    ],
+)
+def test_the_first_one_is_named(lines: list[str], told: str | None) -> None:
+    found = last_words.cause(LOADED, lines)
+    assert (found.id if found else None) == told
