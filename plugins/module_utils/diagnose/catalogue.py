@@ -39,6 +39,11 @@ WORD = re.compile(r"[a-z][a-z0-9-]*")
 SHORTEST = 5
 
 
+def filled(text: str, groups: Mapping[str, str | None]) -> str:
+    """Return a title, cause or fix with the values that a pattern has found."""
+    return PLACEHOLDER.sub(lambda name: groups.get(name[1]) or "?", text)
+
+
 class CatalogueError(ValueError):
     """Data that cannot be used: file, id and what is wrong."""
 

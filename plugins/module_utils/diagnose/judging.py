@@ -15,11 +15,11 @@ from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import fo
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.catalogue import (
     BLOCKS,
     NOTE,
-    PLACEHOLDER,
     ROUTER,
     SEVERITIES,
     Catalogue,
     Signature,
+    filled,
 )
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.cluster import Cluster
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.derived import Derived
@@ -108,7 +108,7 @@ class Finding:
 
     def text(self, key: str) -> str:
         """Return title, cause or fix with the values that were found."""
-        return PLACEHOLDER.sub(lambda match: self.groups.get(match[1], "?"), str(getattr(self.signature, key)))
+        return filled(str(getattr(self.signature, key)), self.groups)
 
 
 class _Marks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.catalogue import ANY, ENGINE, PLACEHOLDER, Catalogue
+from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.catalogue import ANY, ENGINE, Catalogue, filled
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.redaction import without_payload
 
 
@@ -28,11 +28,8 @@ def _causes(catalogue: Catalogue, line: str) -> Iterator[Cause]:
         for match in signature.matches:
             found = match.search(line) if match.known(line) else None
             if found is not None:
-                groups = {name: value for name, value in found.groupdict().items() if value}
-                title, fix = (
-                    PLACEHOLDER.sub(lambda name, groups=groups: groups.get(name[1], "?"), text) for text in (signature.title, signature.fix)
-                )
-                yield Cause(signature.id, title, fix)
+                groups = found.groupdict()
+                yield Cause(signature.id, filled(signature.title, groups), filled(signature.fix, groups))
 
 
 def cause(catalogue: Catalogue, lines: Iterable[str]) -> Cause | None:
