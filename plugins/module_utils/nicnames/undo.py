@@ -28,8 +28,9 @@ from ansible_collections.railyard.sglang.plugins.module_utils.nicnames.rtnl impo
 
 LOCK_SECONDS = 20.0
 SETTLE_SECONDS = 60
-#: Seconds for commands that are slow on a busy machine, by a word of theirs: systemd reads all units again and runs its generators.
-PATIENCE: Dict[str, float] = {"settle": SETTLE_SECONDS + 10.0, "daemon-reload": 90.0}
+#: Seconds for commands that are slow on a busy machine, by a word of theirs: systemd reads all units again and runs its generators; it
+#: starts a unit once, to see that the program of the undo runs there, and waits for its end.
+PATIENCE: Dict[str, float] = {"settle": SETTLE_SECONDS + 10.0, "daemon-reload": 90.0, "start": 60.0}
 HEAL_SECONDS = 12.0
 #: Attempts after which a transaction whose files and names are as before is closed, whatever else is not.
 MOST_TRIES = 4
