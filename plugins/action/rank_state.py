@@ -38,13 +38,12 @@ class ActionModule(ActionBase):
         known: list[str] = []
         before: list[int] = []
         restarts: list[int] = []
-        begin = 0
         since: list[tuple[str, float]] = []
         started = time.monotonic()
         while True:
             left = deadline - (time.monotonic() - started)
             wait = 0 if self._task.check_mode else max(0, min(WAIT_SECONDS, int(left)))
-            told = {"known": known, "restarts": restarts, "since": begin, "timeout": wait}
+            told = {"known": known, "restarts": restarts, "timeout": wait}
             result = self._execute_module(
                 module_name="railyard.sglang.rank_state", module_args={**arguments, **told}, task_vars=task_vars,
             )
@@ -58,23 +57,42 @@ class ActionModule(ActionBase):
             known = [row["state"] for row in rows]
             since = ranks.since(since, rows, seconds)
             restarts = [row["restarts"] for row in rows]
-            before = before or restarts
-            begin = begin or result["now"]
+            # Whoever starts a unit by hand sets its count back.
+            before = [min(pair) for pair in zip(before or restarts, restarts)]
             late = [row for row in rows if row["state"] != "ready"]
             if not late or self._task.check_mode:
                 return result
-            cause = last_words.cause(catalogue.load(), result["log"]) if ranks.ended(before, rows) else None
+            fatal = self._fatal(before, rows)
             loop = ranks.looping(arguments["ranks"], before, rows)
             hopeless = ranks.lasting(since, seconds) or any(row["hopeless"] for row in late)
-            if cause or loop or hopeless or seconds >= deadline:
+            if fatal or loop or hopeless or seconds >= deadline:
                 why = "it ends again and again" if loop else ""
-                return {"changed": False, "failed": True, "ranks": rows, "msg": self._verdict(late, seconds, result["log"], cause or why)}
+                return {"changed": False, "failed": True, "ranks": rows, "msg": self._verdict(late, seconds, result["log"], why, fatal)}
 
-    def _verdict(self, late: list[dict[str, Any]], seconds: float, log: list[str], why: last_words.Cause | str = "") -> str:
+    def _fatal(self, before: list[int], rows: list[dict[str, Any]]) -> tuple[dict[str, Any], last_words.Cause] | None:
+        """Return the first rank that has just ended for a cause that stays, and the cause."""
+        for count, row in zip(before, rows):
+            if row["ended"] and ranks.started_since(count, row):
+                cause = last_words.cause(catalogue.load(), row["ended"])
+                if cause is not None:
+                    return row, cause
+        return None
+
+    def _verdict(
+        self,
+        late: list[dict[str, Any]],
+        seconds: float,
+        log: list[str],
+        why: str = "",
+        fatal: tuple[dict[str, Any], last_words.Cause] | None = None,
+    ) -> str:
+        said = ["Its journal ends:", *log[-15:]]
         fix = "what the journal names; then run again with --tags verify. A deadline that is too short is verify_deadline (seconds)."
-        if isinstance(why, last_words.Cause):
-            fix = f"{why.fix.rstrip('.')}. Then run again with --tags verify."
-            why = f"it has ended, and will do so at each start. {why.id}: {why.title}"
+        if fatal is not None:
+            row, cause = fatal
+            why = f"{row['instance']} rank {row['rank']} has ended, and will do so at each start"
+            said = [f"{cause.id}: {cause.title}. It said:", cause.line]
+            fix = f"{cause.fix.rstrip('.')}. Then run again with --tags verify."
         lines = [f"Not ready after {seconds:.0f} s{', and not waited for any longer: ' + why if why else ''}:"]
         lines += [f"- {row['instance']} rank {row['rank']} on {row['host']} is {row['state']}: {row['detail']}" for row in late]
-        return "\n".join([*lines, "Its journal ends:", *log[-15:], f"Fix: {fix}"])
+        return "\n".join([*lines, *said, f"Fix: {fix}"])

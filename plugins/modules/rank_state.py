@@ -33,10 +33,6 @@ options:
     type: list
     elements: int
     default: []
-  since:
-    description: Second of the host's clock, as RV(now) gives it, before which the journal is not read; V(0) for all of it.
-    type: int
-    default: 0
   timeout:
     description: Seconds to wait for a change.
     type: int
@@ -64,7 +60,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ranks:
-  description: Instance, rank, host, state, detail, restarts and whether waiting longer is pointless, one entry per rank.
+  description:
+    - Instance, rank, host, state, detail, restarts and whether waiting longer is pointless, one entry per rank.
+    - Besides RV(ranks[].ended), the last journal lines of a rank that was restarted more often than O(restarts) says; empty otherwise.
   returned: always
   type: list
   elements: dict
@@ -72,10 +70,6 @@ before:
   description: Counters of the fabric and the management interface and of the RDMA ports.
   returned: when O(counters) is given
   type: dict
-now:
-  description: Second of the host's clock at which the first look began.
-  returned: always
-  type: int
 log:
   description: Last journal lines of the ranks that are not ready.
   returned: always
@@ -97,8 +91,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.serving import evi
 # /health of 0.5.8 generates a token and says 503 after 20 s.
 HEALTH_SECONDS = 21
 PAUSE_SECONDS = 1.0
-# A traceback through the engine has 30 lines, and what its other processes say of its end comes after it.
-LINES = "100"
+# Shown to people; and of one that has ended, whose tracebacks have 30 lines each, and which its next start follows.
+LINES, LINES_OF_AN_END = 25, 200
 NOT_ASKED = http.Answer(0, error="not asked")
 
 
@@ -124,10 +118,10 @@ def observe(module: AnsibleModule, rank: Dict[str, Any]) -> ranks.Observed:
     )
 
 
-def journal(module: AnsibleModule, unit: str, since: int) -> List[str]:
-    """Return the last lines of a unit's journal since a second of the host's clock."""
-    begin = ["--since", f"@{since}"] if since else []
-    rc, out, _err = module.run_command(["journalctl", "--unit", unit, *begin, "--lines", LINES, "--no-pager", "--output", "short-iso"])
+def journal(module: AnsibleModule, unit: str, lines: int) -> List[str]:
+    """Return the last lines of a unit's journal."""
+    command = ["journalctl", "--quiet", "--unit", unit, "--lines", str(lines), "--no-pager", "--output", "short-iso"]
+    rc, out, _err = module.run_command(command)
     return out.splitlines() if rc == 0 else []
 
 
@@ -138,14 +132,12 @@ def main() -> None:
             "ranks": {"type": "list", "elements": "dict", "required": True},
             "known": {"type": "list", "elements": "str", "default": []},
             "restarts": {"type": "list", "elements": "int", "default": []},
-            "since": {"type": "int", "default": 0},
             "timeout": {"type": "int", "default": 0},
             "counters": {"type": "dict", "default": {}},
             "deadline": {"type": "int", "default": 1800},
         },
         supports_check_mode=True,
     )
-    now = int(time.time())
     end = time.monotonic() + module.params["timeout"]
     try:
         while True:
@@ -153,7 +145,7 @@ def main() -> None:
             states = [row["state"] for row in rows]
             finished = all(row["hopeless"] or row["state"] == ranks.READY for row in rows)
             ended = ranks.ended(module.params["restarts"], rows)
-            if finished or ended or states != module.params["known"] or time.monotonic() + PAUSE_SECONDS > end:
+            if finished or any(ended) or states != module.params["known"] or time.monotonic() + PAUSE_SECONDS > end:
                 break
             time.sleep(PAUSE_SECONDS)
     except units.UnitError as error:
@@ -162,8 +154,10 @@ def main() -> None:
     counters = module.params["counters"]
     # Read last, when nothing is loaded any more.
     told = {"before": evidence.snapshot(Root("/"), planned.wanted(counters))} if counters else {}
-    log = [line for rank in late for line in journal(module, rank["unit"], module.params["since"])]
-    module.exit_json(changed=False, ranks=rows, **told, now=now, log=log)
+    for rank, row, again in zip(module.params["ranks"], rows, ended):
+        row["ended"] = journal(module, rank["unit"], LINES_OF_AN_END) if again else []
+    log = [line for rank in late for line in journal(module, rank["unit"], LINES)]
+    module.exit_json(changed=False, ranks=rows, **told, log=log)
 
 
 if __name__ == "__main__":

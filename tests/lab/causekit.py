@@ -99,9 +99,9 @@ def filtered(lab: Lab, host: str, *rules: str) -> Iterator[None]:
 
 
 def healthy(lab: Lab, unit: Mapping[str, Any], seconds: float = 90) -> None:
-    """Wait until an engine says of itself that it is well."""
+    """Wait until an engine says of itself that it is well, by the pace of this machine."""
     url = unit["health_url"].removesuffix("/health")
-    wait_until(lambda: lab.request("/health", timeout=5, url=url)["status"] == 200, seconds, f"{unit['unit']} is healthy")
+    wait_until(lambda: lab.request("/health", timeout=5, url=url)["status"] == 200, seconds * lab.pace, f"{unit['unit']} is healthy")
 
 
 def refusal(lab: Lab, host: str) -> str:

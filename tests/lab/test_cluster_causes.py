@@ -212,6 +212,22 @@ def swapped(_lab: Lab, line: str) -> str:
     return str(line.replace(prefill, "@").replace(decode, prefill).replace("@", decode))
 
 
+@contextmanager
+def router_before_workers(lab: Lab) -> Iterator[None]:
+    """It gives up on engines that come up later than it waits, and does not look again."""
+    ranks = [lab.rank("prefill-0", 0), lab.rank("decode-0", 0)]
+    for rank in ranks:
+        lab.ssh(rank["host"], f"systemctl stop {rank['unit']}", seconds=90)
+    with started_as(lab, lab.router, added("--worker-startup-timeout-secs", "5")):
+        given_up = f"journalctl --unit {lab.router['unit']} --since -60s --output cat | grep -c 'Failed job: type='"
+        wait_until(lambda: lab.run(lab.router["host"], given_up).stdout.strip() == "2", 60, "the router has given up on both")
+        for rank in ranks:
+            lab.ssh(rank["host"], f"systemctl start {rank['unit']}", seconds=90)
+        for rank in ranks:
+            healthy(lab, rank, 120)
+        yield
+
+
 def rank_1(role: str) -> Callable[[Lab, str], str]:
     """Return a change that names rank 1 of an instance, which serves nothing but its health."""
     return lambda lab, line: line.replace(url_of(lab, role, 0), url_of(lab, role, 1))
@@ -247,11 +263,12 @@ CAUSES = {
     ),
     "transfer ports filtered": Cause(transfer_ports_filtered, "L57", "d0", "r0", r"decode-0"),
     "queue ports filtered": Cause(dropped("p0", "d0", "32768-60999"), "L57", "p0", "r0", r"prefill-0 > decode-0"),
+    "router before workers": Cause(router_before_workers, "R05", "r0", "r0", r"is not listed"),
     "rank killed": Cause(rank_killed, "L20", "d0", "d0", r"decode-0"),
     "rank that hangs": Cause(rank_that_hangs, "L58", "d0", "d0", r"decode-0 rank 0 on d0 is hanging"),
-    "model cut short": Cause(model_cut_short, "L26", "d0", "d0", r"decode-0"),
-    "library missing": Cause(library_missing, "L27", "d0", "d0", r"decode-0"),
-    "disk full": Cause(disk_full, "L29", "d0", "d0", r"decode-0"),
+    "model cut short": Cause(model_cut_short, "L26", "d0", "d0", r"(?s)decode-0 rank 0 has ended.*\nL26: "),
+    "library missing": Cause(library_missing, "L27", "d0", "d0", r"(?s)decode-0 rank 0 has ended.*\nL27: "),
+    "disk full": Cause(disk_full, "L29", "d0", "d0", r"(?s)decode-0 rank 0 has ended.*\nL29: "),
 }
 #: The others are for the long run.
 SHORT = {"roles swapped", "two networks"}
@@ -286,6 +303,35 @@ def check(cause: Cause, lab: Lab, directory: Path) -> None:
     first = found["findings"][0]
     assert (found["first"], first["host"]) == (cause.finding, cause.host), [(row["id"], row["host"]) for row in found["findings"]]
     assert after["verdict"] == "clean", after["findings"]
+
+
+# Runs on the router's host: asks for metrics, as a scraper does whose configuration covers too many ports, at each place of its input.
+SCRAPER = r"""
+import json, socket, sys
+for host, port in json.loads(sys.stdin.read()):
+    with socket.create_connection((host, port), 5) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: metrics\r\n\r\n")
+        connection.settimeout(3)
+        try:
+            connection.recv(100)
+        except OSError:
+            pass
+"""
+
+
+@pytest.mark.full
+def test_a_scraper_on_a_handshake_port_is_told_and_harms_nobody(pair: Lab, tmp_path: Path) -> None:
+    listening = "ss --listening --tcp --numeric --no-header '( sport >= :15000 and sport <= :17000 )' | awk '{print $4}'"
+    ports = {host: [int(end.rpartition(":")[2]) for end in pair.ssh(host, listening).split()] for host in ("p0", "d0")}
+    places = [[address(pair, host, "fab0"), port] for host in ports for port in ports[host]]
+    assert len(places) >= 2
+    since = now()
+    pair.python("r0", SCRAPER, json.dumps(places))
+    pair.play("--tags", "verify", seconds=240).succeeded()
+    found = diagnosis(pair, since, tmp_path)
+    above = [row for row in found["findings"] if row["severity"] != "note"]
+    assert (found["first"], {row["id"] for row in above}) == ("D38", {"D38"})
+    assert "GET /met" in above[0]["title"]
 
 
 @pytest.mark.full

@@ -36,7 +36,7 @@ def _healed(lab: Lab, fault: str, began: float, before: dict[str, tuple[str, str
             return False
         return all(now[unit] != before[unit] and now[unit][0] != "0" for unit in units)
 
-    bound = BOUNDS[fault] * lab.pace
+    bound = BOUNDS[fault] * (1.0 if fault == "router killed" else lab.pace)
     wait_until(replaced, bound, f"new processes of {units}")
     lab.serving(bound - (time.monotonic() - began))
     seconds = round(time.monotonic() - began, 1)

@@ -307,7 +307,8 @@ def _signature(where: str, raw: Any) -> Signature:
         raise table.fail(f"id {signature.id!r} is not a letter and two digits")
     if [bool(signature.matches or signature.derived), bool(signature.no_log)].count(True) != 1:
         raise table.fail("has either a match, or derived, or no_log")
-    if signature.stays and (signature.kind, signature.severity, signature.only_if, bool(signature.matches)) != (CAUSE, BLOCKS, "", True):
+    conditions = signature.only_if, signature.cleared_by, signature.quiet_after, signature.undone_by, signature.then_silence
+    if signature.stays and (any(conditions) or (signature.kind, signature.severity, bool(signature.matches)) != (CAUSE, BLOCKS, True)):
         raise table.fail("stays is for causes that block, on no condition, by a line of the log")
     if signature.served and not signature.derived:
         raise table.fail("served is for what is found by comparing")

@@ -1,15 +1,22 @@
 # Copyright: (c) 2026, railyard.sglang contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the log of an engine that has just ended says of a cause that stays: the next start ends of it, too."""
+"""What an engine that has ended said last of a cause that stays: the next start ends of it, too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.catalogue import ANY, ENGINE, Catalogue, filled
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.redaction import without_payload
+
+# systemd's word between two starts of a unit (systemd 239 to 257).
+AGAIN = "Scheduled restart job, restart counter is at"
+# A line of the engine's logger that is not about its end. What it only warns of it has lived with: the ends of its processes, a traceback
+# each, come after its last ordinary line.
+ORDINARY = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[^\]]*\] (?!.*(?:exception|Traceback|sigquit|SIGQUIT))")
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,21 @@ class Cause:
     id: str
     title: str
     fix: str
+    line: str
+
+
+def of_the_last_end(lines: Sequence[str]) -> list[str]:
+    """Return what an engine said after its last ordinary line, in the last of its starts that has ended.
+
+    :param lines: of its unit's journal; what follows systemd's last restart is of a start that goes on.
+    """
+    ends = [index for index, line in enumerate(lines) if AGAIN in line]
+    if not ends:
+        return []
+    begin = ends[-2] + 1 if len(ends) > 1 else 0
+    run = lines[begin : ends[-1]]
+    ordinary = [index for index, line in enumerate(run) if ORDINARY.search(line)]
+    return list(run[ordinary[-1] + 1 if ordinary else 0 :])
 
 
 def _causes(catalogue: Catalogue, line: str) -> Iterator[Cause]:
@@ -26,15 +48,15 @@ def _causes(catalogue: Catalogue, line: str) -> Iterator[Cause]:
         if not signature.stays or not {ENGINE, ANY} & set(signature.processes):
             continue
         for match in signature.matches:
-            found = match.search(line) if match.known(line) else None
+            found = match.search(line) if any(literal in line for literal in match.literals) else None
             if found is not None:
                 groups = found.groupdict()
-                yield Cause(signature.id, filled(signature.title, groups), filled(signature.fix, groups))
+                yield Cause(signature.id, filled(signature.title, groups), filled(signature.fix, groups), line)
 
 
-def cause(catalogue: Catalogue, lines: Iterable[str]) -> Cause | None:
-    """Return the first cause that stays; what comes after it in a log commonly follows from it.
+def cause(catalogue: Catalogue, lines: Sequence[str]) -> Cause | None:
+    """Return the first cause that stays of an engine's last end; what comes after it commonly follows from it.
 
-    :param lines: of one engine's log, as systemd's journal prints them.
+    :param lines: of its unit's journal.
     """
-    return next((found for line in lines for found in _causes(catalogue, without_payload(line))), None)
+    return next((found for line in of_the_last_end(lines) for found in _causes(catalogue, without_payload(line))), None)

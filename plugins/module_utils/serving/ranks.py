@@ -107,12 +107,21 @@ def looping(planned: Sequence[Mapping[str, Any]], before: Sequence[int], rows: S
     )
 
 
-def ended(before: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether a rank that is not ready has ended since the first look.
+def ended(known: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> List[bool]:
+    """Return of each rank whether it has ended and is not ready again.
 
-    :param before: restarts at the first look, one per row.
+    :param known: restarts at the former look; empty at the first, which cannot tell.
     """
-    return any(row["state"] != READY and row["restarts"] > count for count, row in zip(before, rows))
+    counts = [*known, *[row["restarts"] for row in rows[len(known) :]]]
+    return [row["state"] != READY and row["restarts"] > count for count, row in zip(counts, rows)]
+
+
+def started_since(before: int, row: Mapping[str, Any]) -> bool:
+    """Return whether the start that has ended last began since the first look, and so with what is on the host now.
+
+    :param before: restarts at the first look. Where there were some, the start of then may have met what somebody has mended since.
+    """
+    return int(row["restarts"]) > before + (before > 0)
 
 
 def judge(rank: Dict[str, Any], seen: Observed) -> Dict[str, Any]:

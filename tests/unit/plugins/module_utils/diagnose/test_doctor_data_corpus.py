@@ -153,6 +153,9 @@ def test_notes_are_notes(tmp_path: Path) -> None:
     result = doctorlogs.diagnosed(doctorlogs.copied(doctorlogs.CORPUS / "healthy-notes", tmp_path / "logs"), LOADED)
     assert {"D16", "G01", "G19"} <= {finding.id for finding in result.findings if finding.severity == catalogue.NOTE}
     assert result.first is None
+    later = doctorlogs.diagnosed(doctorlogs.copied(doctorlogs.CORPUS / "healthy-0523", tmp_path / "later"), LOADED)
+    assert "L60" in {finding.id for finding in later.findings if finding.severity == catalogue.NOTE}
+    assert later.first is None
 
 
 def test_every_signature_is_in_the_corpus() -> None:

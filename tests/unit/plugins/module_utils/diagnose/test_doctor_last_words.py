@@ -14,10 +14,21 @@ from ansible_collections.railyard.sglang.tests.unit.support import doctorlogs
 
 LOGS = sorted(doctorlogs.CORPUS.glob("*/**/*rank*.log")) if doctorlogs.CORPUS.is_dir() else []
 LOADED = catalogue.load()
+AGAIN = "2026-11-28T12:28:14+0000 d0 systemd[1]: sglang-decode-0.service: Scheduled restart job, restart counter is at 1."
+BEGUN = "2026-11-28T12:28:02+0000 d0 python[372]: [2026-11-28 12:28:02] server_args=ServerArgs(model_path='/opt/models/tiny')"
+CUT_OFF = "2026-11-28T12:28:12+0000 d0 python[372]: safetensors_rust.SafetensorError: Error while deserializing header: incomplete metadata"
+KILLED = "2026-11-28T12:28:13+0000 d0 python[372]: [2026-11-28 12:28:13] Received sigquit from a child process."
+FULL = "2026-11-28T12:28:13+0000 d0 python[372]: OSError: [Errno 28] No space left on device"
+WARNED = (
+    "2026-11-28T12:28:01+0000 d0 python[372]: [2026-11-28 12:28:01] Ignore import error when loading sglang.srt.models.x: "
+    "libcudart.so.12: cannot open shared object file: No such file or directory"
+)
+TAKEN = "2026-11-28T12:28:13+0000 d0 python[372]: OSError: [Errno 98] address already in use"
 
 
 def found_in(path: Path) -> last_words.Cause | None:
-    return last_words.cause(LOADED, path.read_text(encoding="utf-8", errors="replace").splitlines())
+    """Return what is found where the whole of a log is the last run of an engine."""
+    return last_words.cause(LOADED, [*path.read_text(encoding="utf-8", errors="replace").splitlines(), AGAIN])
 
 
 @pytest.mark.parametrize("path", LOGS, ids=[str(path.relative_to(doctorlogs.CORPUS)) for path in LOGS])
@@ -38,19 +49,20 @@ def test_each_cause_that_stays_is_named_at_least_once() -> None:
     ("lines", "told"),
     [
         ([], None),
-        (["Received sigquit from a child process. It usually means the child failed."], None),
-        (
-            [
-                "2026-11-28T12:28:12+0000 d0 python[372]: safetensors_rust.SafetensorError: Error while deserializing header: "
-                "incomplete metadata, file not fully covered",
-                "2026-11-28T12:28:13+0000 d0 python[372]: OSError: [Errno 28] No space left on device",
-            ],
-            "L26",
-        ),
+        ([BEGUN, KILLED, AGAIN], None),
+        ([BEGUN, CUT_OFF, KILLED, AGAIN], "L26"),
+        ([BEGUN, CUT_OFF, KILLED, AGAIN, BEGUN, FULL], "L26"),
+        # A start before the last one, and one that goes on.
+        ([BEGUN, CUT_OFF, AGAIN, BEGUN, KILLED, AGAIN], None),
+        ([BEGUN, KILLED, AGAIN, BEGUN, CUT_OFF], None),
+        # What follows from the first, and what it only warns of.
+        ([BEGUN, CUT_OFF, FULL, KILLED, AGAIN], "L26"),
+        ([WARNED, BEGUN, TAKEN, AGAIN], None),
+        ([BEGUN, WARNED, TAKEN, AGAIN], None),
         # Another start may find the port free.
-        (["OSError: [Errno 98] error while attempting to bind on address ('192.0.2.10', 30000): address already in use"], None),
+        ([BEGUN, TAKEN, AGAIN], None),
     ],
 )
-def test_the_first_one_is_named(lines: list[str], told: str | None) -> None:
+def test_the_first_of_the_last_words_is_named(lines: list[str], told: str | None) -> None:
     found = last_words.cause(LOADED, lines)
     assert (found.id if found else None) == told

@@ -112,7 +112,7 @@ def test_a_loop_of_crashes(nodes: int, restarts: int, state: str, loop: bool) ->
 
 
 @pytest.mark.parametrize(
-    ("before", "state", "restarts", "ended"),
+    ("known", "state", "restarts", "ended"),
     [
         ([0, 5], "loading", 5, False),
         ([0, 5], "loading", 6, True),
@@ -121,6 +121,11 @@ def test_a_loop_of_crashes(nodes: int, restarts: int, state: str, loop: bool) ->
         ([], "loading", 6, False),
     ],
 )
-def test_a_rank_has_ended(before: list[int], state: str, restarts: int, ended: bool) -> None:
+def test_a_rank_has_ended(known: list[int], state: str, restarts: int, ended: bool) -> None:
     rows = [{"state": "ready", "restarts": 0}, {"state": state, "restarts": restarts}]
-    assert ranks.ended(before, rows) is ended
+    assert ranks.ended(known, rows) == [False, ended]
+
+
+@pytest.mark.parametrize(("before", "restarts", "told"), [(0, 1, True), (3, 4, False), (3, 5, True), (0, 0, False)])
+def test_a_start_of_before_the_first_look_does_not_count(before: int, restarts: int, told: bool) -> None:
+    assert ranks.started_since(before, {"restarts": restarts}) is told
