@@ -112,7 +112,7 @@ def _rdma(
         off = "sglang_rdma is false"
         over_tcp = {FORCED: ("1", off)} if backend == "mooncake" and stack.device in looked.GPUS else {}
         if backend == "nixl" and stack.device in UCX_COPIES:
-            over_tcp = _ucx_over_tcp(row["sglang_fabric_interface"], UCX_COPIES[stack.device])
+            over_tcp = _ucx_over_tcp(row, UCX_COPIES[stack.device])
         return over_tcp | ({"NCCL_IB_DISABLE": ("1", off)} if stack.device in looked.GPUS and instance.nodes > 1 else {})
     if told is not None:
         derived = [name for name in told.environment if name.endswith("_GID_INDEX")]
@@ -133,11 +133,19 @@ def _said(instance: Instance, cluster: Cluster, stack: EngineStack, backend: str
     return found
 
 
-def _ucx_over_tcp(interface: str, copies: str) -> dict[str, tuple[str, str]]:
-    """Return what keeps NIXL's UCX, which takes the fastest way that it finds, to TCP on the fabric's interface."""
-    why = "no RDMA is planned, and UCX would also take hosts for one that share a kernel"
-    named = {"UCX_NET_DEVICES": (interface, "the interface of the fabric; unset, UCX takes all")} if interface else {}
-    return {"UCX_TLS": ("tcp" + copies, why), **named}
+def _ucx_over_tcp(row: Mapping[str, Any], copies: str) -> dict[str, tuple[str, str]]:
+    """Return what keeps NIXL's UCX, which takes the fastest way that it finds, to TCP on the fabric's interface.
+
+    The defaults are those of the UCX in NIXL 1.5.1: inet before inet6, and no bridges.
+    """
+    interface = row["sglang_fabric_interface"]
+    found = {"UCX_TLS": ("tcp" + copies, "no RDMA is planned, and UCX would also take hosts for one that share a kernel")}
+    if interface:
+        found["UCX_NET_DEVICES"] = (interface, "the interface of the fabric; unset, UCX takes all")
+        found["UCX_TCP_BRIDGE_ENABLE"] = ("y", "the interface may be a bridge, which UCX leaves out by itself")
+    if ":" in row["sglang_fabric_address"]:
+        found["UCX_TCP_AF_PRIO"] = ("inet6,inet", "the fabric's address is of IPv6, and UCX takes IPv4 where an interface has both")
+    return found
 
 
 def _gid_index(row: dict[str, Any], stack: EngineStack, backend: str, derived: Collection[str] = ()) -> dict[str, tuple[str, str]]:

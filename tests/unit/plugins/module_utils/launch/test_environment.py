@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.railyard.sglang.plugins.module_utils.launch import environment as launch_environment
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import GONE, cluster, gpu_cluster
 
 ENGINE = {
@@ -86,6 +87,15 @@ def test_of_the_router(given: dict[str, Any], wanted: dict[str, str | None]) -> 
 def test_without_rdma_nixl_keeps_to_tcp(changes: dict[str, Any], transports: str | None, devices: str | None) -> None:
     found = environment(changes)
     assert (found.get("UCX_TLS"), found.get("UCX_NET_DEVICES")) == (transports, devices)
+    # A bridge would be left out, and IPv4 is what UCX takes by itself.
+    assert (found.get("UCX_TCP_BRIDGE_ENABLE"), found.get("UCX_TCP_AF_PRIO")) == ("y" if devices else None, None)
+
+
+@pytest.mark.parametrize(("address", "families"), [("203.0.113.10", None), ("2001:db8::10", "inet6,inet")])
+def test_without_rdma_nixl_takes_the_family_of_the_fabric(address: str, families: str | None) -> None:
+    row = {"sglang_fabric_interface": "", "sglang_fabric_address": address}
+    found = {name: value for name, (value, _why) in launch_environment._ucx_over_tcp(row, "").items()}
+    assert found == {"UCX_TLS": "tcp", **({"UCX_TCP_AF_PRIO": families} if families else {})}
 
 
 @pytest.mark.parametrize(("backend", "transports"), [("nixl", "tcp,cuda_copy,cuda_ipc"), ("mooncake", None)])
