@@ -5,12 +5,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+import re
+from typing import Any, Dict, FrozenSet, List, Mapping, Sequence
 
 from ansible_collections.railyard.sglang.plugins.module_utils.serving.http import Answer
 
 # What router 0.3.2 calls the model of a worker that has not said it.
 UNKNOWN = "unknown"
+# Seconds between two looks of the router at a worker that it waits for (0.3.2 and smg 1.13.0: 30 where nothing is said), and how many looks
+# are enough to list one that answers.
+CHECK = re.compile(r"--worker-startup-check-interval[ =](\d+)")
+CHECK_SECONDS, ENOUGH_CHECKS, LIST_MARGIN = 30, 3, 10.0
+GIVEN_UP = (
+    "what it does not list answers, and was not listed for {:.0f} s: the router has given up on it, or was started without it. "
+    "Fix: --tags router where its command line is not the planned one, else systemctl restart of its unit"
+)
 
 
 def worker_problems(planned: List[Dict[str, Any]], answer: Answer) -> List[str]:
@@ -41,6 +50,23 @@ def _listed(answer: Answer) -> Dict[str, Dict[str, Any]]:
     data = answer.json() if answer.status == 200 else None
     rows = data.get("workers") if isinstance(data, dict) else None
     return {str(row.get("url", "")): row for row in rows if isinstance(row, dict)} if isinstance(rows, list) else {}
+
+
+def unlisted(planned: Sequence[Mapping[str, Any]], answer: Answer) -> FrozenSet[str]:
+    """Return the planned workers that a router leaves out of its list; none where it gives no list."""
+    data = answer.json() if answer.status == 200 else None
+    if not isinstance(data, dict) or not isinstance(data.get("workers"), list):
+        return frozenset()
+    return frozenset(str(worker["url"]) for worker in planned) - set(_listed(answer))
+
+
+def patience(argv: Sequence[str]) -> float:
+    """Return the seconds after which a router has listed every worker that answers, unless it looks at it no more.
+
+    :param argv: the router's command line.
+    """
+    found = CHECK.search(" ".join(argv))
+    return ENOUGH_CHECKS * float(found[1] if found else CHECK_SECONDS) + LIST_MARGIN
 
 
 def lasting_problems(planned: List[Dict[str, Any]], answer: Answer) -> List[str]:

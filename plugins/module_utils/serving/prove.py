@@ -14,7 +14,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.railyard.sglang.plugins.module_utils.serving import chat, http, judge, proof, same, serverinfo, texts
 from ansible_collections.railyard.sglang.plugins.module_utils.serving.chat import Reply
@@ -125,21 +125,31 @@ class Prover:
 
     # --- steps
 
-    def _not_ready(self) -> Tuple[List[str], bool]:
-        """Return what is wrong with the router, and whether waiting can mend it."""
+    def _not_ready(self) -> Tuple[List[str], bool, FrozenSet[str]]:
+        """Return what is wrong with the router, whether waiting can mend it, and the workers that it does not list."""
         ready = http.request(self.opener, self.router["url"] + "/readiness", LIST_SECONDS)
         listed = http.request(self.opener, self.router["url"] + "/workers", LIST_SECONDS)
         problems = proof.worker_problems(self.router["workers"], listed)
         lasting = proof.lasting_problems(self.router["workers"], listed)
-        return ([] if ready.status == 200 else [f"/readiness answered {ready.error or ready.status}"]) + problems, not lasting
+        said = [] if ready.status == 200 else [f"/readiness answered {ready.error or ready.status}"]
+        return said + problems, not lasting, proof.unlisted(self.router["workers"], listed)
+
+    def _well(self, url: str) -> bool:
+        return http.request(self.opener, url + "/health", HEALTH_SECONDS).status == 200
 
     def router_step(self) -> Step:
         """Wait for the router, and compare its workers and its model with the plan."""
-        step, end = Step("router"), time.monotonic() + self.settings.timeout
-        problems, may_heal = self._not_ready()
+        step, since = Step("router"), time.monotonic()
+        end, patience = since + self.settings.timeout, proof.patience(self.router.get("argv") or [])
+        problems, may_heal, missing = self._not_ready()
         while problems and may_heal and time.monotonic() < end:
+            if missing and time.monotonic() - since >= patience and all(map(self._well, missing)):
+                problems.append(proof.GIVEN_UP.format(time.monotonic() - since))
+                break
             time.sleep(PAUSE_SECONDS)
-            problems, may_heal = self._not_ready()
+            problems, may_heal, now_missing = self._not_ready()
+            if now_missing != missing:
+                missing, since = now_missing, time.monotonic()
         if not problems:
             problems = proof.model_problems(self.model, http.request(self.opener, self.router["url"] + "/v1/models", LIST_SECONDS))
         step.problems = problems

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.railyard.sglang.plugins.module_utils.serving import expect
+from ansible_collections.railyard.sglang.plugins.module_utils.serving import expect, proof
 from ansible_collections.railyard.sglang.plugins.module_utils.serving.prove import Prover, Settings
 from ansible_collections.railyard.sglang.plugins.modules import serving_proof
 from ansible_collections.railyard.sglang.tests.unit.support.clusters import cluster
@@ -130,6 +131,22 @@ def test_a_fault_fails_its_step(name: str, three: Engines) -> None:
         assert set(after) == {"not tried"}, "what would hang was asked all the same"
     assert "The cluster does not serve through r0" in result["msg"]
     assert "Fix: journalctl -u sglang-router.service on r0" in result["msg"]
+
+
+@pytest.mark.parametrize(("health", "told"), [(200, True), (503, False)])
+def test_a_router_that_leaves_out_who_answers_is_not_waited_for(
+    health: int, told: bool, three: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that loads still is, until the time is over."""
+    monkeypatch.setattr(proof, "LIST_MARGIN", 1.0)
+    three.router.fault.paths["/workers"] = (200, {"workers": []})
+    three.decode.fault.paths["/health"] = (health, b"")
+    argv = ["--worker-startup-check-interval", "0"]
+    began = time.monotonic()
+    result = prove(three, router={**ROUTER, "url": three.router.url, "workers": three.workers, "argv": argv}, timeout=120 if told else 4)
+    assert result["failed"]
+    assert any("the router has given up on it" in text for text in result["problems"]) == told
+    assert (time.monotonic() - began >= 4) != told
 
 
 def test_consistent_garbage_is_no_answer(three: Engines) -> None:

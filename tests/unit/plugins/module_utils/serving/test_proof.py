@@ -115,6 +115,34 @@ def test_models(answer: Answer, problems: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "missing"),
+    [
+        (listed(PREFILL, DECODE), set()),
+        (listed(), {PREFILL["url"], DECODE["url"]}),
+        (listed({**PREFILL, "is_healthy": False}), {DECODE["url"]}),
+        # One that gives no list leaves nobody out.
+        (Answer(0, error="refused"), set()),
+        (Answer(200, "[]"), set()),
+    ],
+)
+def test_who_is_left_out(answer: Answer, missing: set[str]) -> None:
+    assert proof.unlisted(PLANNED, answer) == missing
+
+
+@pytest.mark.parametrize(
+    ("argv", "seconds"),
+    [
+        (["python", "--worker-startup-check-interval", "5", "--port", "8000"], 25),
+        (["python", "--worker-startup-check-interval=1"], 13),
+        (["python"], 100),
+        ([], 100),
+    ],
+)
+def test_how_long_a_router_may_take_to_list_a_worker(argv: list[str], seconds: float) -> None:
+    assert proof.patience(argv) == seconds
+
+
+@pytest.mark.parametrize(
     ("answer", "lasting"),
     [
         (listed(PREFILL, DECODE), 0),
