@@ -93,6 +93,7 @@ class Signature:
     :ivar share: percent of the requests that were served since below which it is no more than a note; 0 where every one counts.
     :ivar only_if: a condition without which it is a note.
     :ivar announces: whether the line only says that an error follows: what the same log says beside it is never its consequence.
+    :ivar passing: of what degrades, whether it is over once it is not said any more; most of it is said once, at the start, and lasts.
     :ivar stays: whether no new start of the engine mends it, so that nobody needs to wait for another one.
     :ivar served: of a comparison, the severity where requests were served after all that was compared had started; empty where it stays.
     :ivar cleared_by: markers; what happens before their first occurrence since a start is how things begin, not a fault.
@@ -127,6 +128,7 @@ class Signature:
     share: int = 0
     only_if: str = ""
     announces: bool = False
+    passing: bool = False
     stays: bool = False
     served: str = ""
     no_log: str = ""
@@ -297,6 +299,7 @@ def _signature(where: str, raw: Any) -> Signature:
         share=table.number("share", 0),
         only_if=table.text("only_if", "", ("", *CONDITIONS)),
         announces=table.flag("announces"),
+        passing=table.flag("passing"),
         stays=table.flag("stays"),
         served=table.text("served", "", ("", *SEVERITIES)),
         no_log=table.text("no_log", ""),
@@ -307,6 +310,8 @@ def _signature(where: str, raw: Any) -> Signature:
         raise table.fail(f"id {signature.id!r} is not a letter and two digits")
     if [bool(signature.matches or signature.derived), bool(signature.no_log)].count(True) != 1:
         raise table.fail("has either a match, or derived, or no_log")
+    if signature.passing and signature.severity != DEGRADES:
+        raise table.fail("passing is for what degrades")
     conditions = signature.only_if, signature.cleared_by, signature.quiet_after, signature.undone_by, signature.then_silence
     if signature.stays and (any(conditions) or (signature.kind, signature.severity, bool(signature.matches)) != (CAUSE, BLOCKS, True)):
         raise table.fail("stays is for causes that block, on no condition, by a line of the log")

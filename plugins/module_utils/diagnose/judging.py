@@ -483,11 +483,8 @@ class Judge:
         return ""
 
     def _earlier(self, finding: Finding) -> str:
-        """Return why a finding is of no matter now: it was before the time that was asked for, and whose fault it was has served since.
-
-        What degrades is often said once, at the start.
-        """
-        if finding.severity != BLOCKS:
+        """Return why a finding is of no matter now: it was before the time that was asked for, and whose fault it was has served since."""
+        if finding.severity != BLOCKS and not finding.signature.passing:
             return ""
         for place in finding.places:
             begin, last = self.begins.get(place.origin.host), place.last.seconds

@@ -75,6 +75,7 @@ BROKEN = (
     ('fix = "Stop it."', "fix = 7", "fix is int, not str"),
     ('tags = ["ports"]', 'tags = ["Ports"]', "tag 'Ports'"),
     ('tags = ["ports"]', 'colour = "red"', "unknown: colour"),
+    ('tags = ["ports"]', 'passing = true', "passing is for what degrades"),
     ('tags = ["ports"]', 'stays = true\nquiet_after = ["up"]', "stays is for causes that block, on no condition"),
     ('kind = "cause"', 'kind = "symptom"\nstays = true', "stays is for causes that block, on no condition"),
     ('id = "L99"', 'id = "99"', "not a letter and two digits"),

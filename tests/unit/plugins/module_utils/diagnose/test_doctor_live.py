@@ -78,6 +78,16 @@ def test_what_degrades_is_said_once_at_the_start(loaded: catalogue.Catalogue, tm
     assert late == whole
 
 
+@pytest.mark.parametrize(("begins", "severity"), [(600, catalogue.NOTE), (30, catalogue.DEGRADES)])
+def test_what_only_happens_is_over_when_it_is_not_said_any_more(
+    begins: float, severity: str, loaded: catalogue.Catalogue, tmp_path: Path
+) -> None:
+    scraped = "E1128 13:25:08.123456 1234 common.h:171] readString: too large length from socket: 8387229930220700999"
+    path = write(tmp_path, decode=[*decode(READY), stamped(60, scraped, "d0"), stamped(700, SERVED, "d0")])
+    (finding,) = diagnosis.diagnose(str(path), loaded, begins={"d0": SIX + begins}).findings
+    assert (finding.id, finding.severity) == ("D38", severity)
+
+
 # Of the lab: prefill with http_proxy set, SGLang 0.5.8.
 PROXIED = (
     "Prefill instance failed to register to bootstrap server: HTTPConnectionPool(host='203.0.113.210', port=3128): Max retries exceeded "
