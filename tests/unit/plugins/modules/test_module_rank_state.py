@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
@@ -15,6 +17,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.railyard.sglang.plugins.module_utils.services import units
 from ansible_collections.railyard.sglang.plugins.modules import rank_state
+from ansible_collections.railyard.sglang.tests.unit.support.modules import run
 
 
 class Engine(ThreadingHTTPServer):
@@ -77,3 +80,28 @@ def test_the_bootstrap_server_is_asked_when_the_instance_answers(
     seen = rank_state.observe(cast(AnsibleModule, type("Module", (), {"run_command": None})), rank)
     assert engine.asked == asked
     assert (seen.registrations["0"].status, seen.registrations["0"].error) == said
+
+
+@pytest.mark.parametrize(
+    ("restarts", "ended"),
+    [([2, 3, 3], ["the last 200 lines of sglang-decode-0.service"]), ([2, 2, 2], [])],
+)
+def test_a_restart_is_a_change_and_brings_the_lines_of_the_end(
+    restarts: list[int], ended: list[str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.health = 503
+    counts = iter(restarts)
+    monkeypatch.setattr(
+        units, "show", lambda _run, name: units.Unit(name, "loaded", "active", "running", True, 1, next(counts, restarts[-1]))
+    )
+    monkeypatch.setattr(rank_state, "journal", lambda _module, unit, lines: [f"the last {lines} lines of {unit}"])
+    rank = {
+        "unit": "sglang-decode-0.service", "python": sys.executable, "registration": None, "health_url": f"{engine.url}/health",
+        "instance": "decode-0", "rank": 0, "host": "d0",
+    }  # fmt: skip
+    began = time.monotonic()
+    result = run(rank_state.main, {"ranks": [rank], "known": ["loading"], "restarts": [2], "timeout": 4})
+    (row,) = result["ranks"]
+    assert (row["state"], row["restarts"], row["ended"]) == ("loading", restarts[-1], ended)
+    assert result["log"] == ["the last 25 lines of sglang-decode-0.service"]
+    assert (time.monotonic() - began < 3) == bool(ended)
