@@ -60,12 +60,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ranks:
-  description:
-    - Instance, rank, host, state, detail, restarts and whether waiting longer is pointless, one entry per rank.
-    - Besides RV(ranks[].ended), the last journal lines of a rank that was restarted more often than O(restarts) says; empty otherwise.
+  description: Instance, rank, host, state, detail, restarts and whether waiting longer is pointless, one entry per rank.
   returned: always
   type: list
   elements: dict
+  contains:
+    ended:
+      description: The last journal lines of a rank that was restarted more often than O(restarts) says; empty otherwise.
+      type: list
+      elements: str
 before:
   description: Counters of the fabric and the management interface and of the RDMA ports.
   returned: when O(counters) is given
@@ -92,7 +95,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.serving import evi
 HEALTH_SECONDS = 21
 PAUSE_SECONDS = 1.0
 # Shown to people; and of one that has ended, whose tracebacks have 30 lines each, and which its next start follows.
-LINES, LINES_OF_AN_END = 25, 200
+LINES = 25
+LINES_OF_AN_END = 200
 NOT_ASKED = http.Answer(0, error="not asked")
 
 
