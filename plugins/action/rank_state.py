@@ -72,7 +72,7 @@ class ActionModule(ActionBase):
     def _fatal(self, before: list[int], rows: list[dict[str, Any]]) -> tuple[dict[str, Any], last_words.Cause] | None:
         """Return the first rank that has just ended for a cause that stays, and the cause."""
         for count, row in zip(before, rows):
-            if row["ended"] and ranks.started_since(count, row):
+            if row["ended"] and ranks.tells_of_now(count, row):
                 cause = last_words.cause(catalogue.load(), row["ended"])
                 if cause is not None:
                     return row, cause
@@ -90,7 +90,7 @@ class ActionModule(ActionBase):
         fix = "what the journal names; then run again with --tags verify. A deadline that is too short is verify_deadline (seconds)."
         if fatal is not None:
             row, cause = fatal
-            why = f"{row['instance']} rank {row['rank']} has ended, and will do so at each start"
+            why = f"{row['instance']} rank {row['rank']} has ended, and will do so at each start until that is mended"
             said = [f"{cause.id}: {cause.title}. It said:", cause.line]
             fix = f"{cause.fix.rstrip('.')}. Then run again with --tags verify."
         lines = [f"Not ready after {seconds:.0f} s{', and not waited for any longer: ' + why if why else ''}:"]

@@ -263,7 +263,7 @@ CAUSES = {
     ),
     "transfer ports filtered": Cause(transfer_ports_filtered, "L57", "d0", "r0", r"decode-0"),
     "queue ports filtered": Cause(dropped("p0", "d0", "32768-60999"), "L57", "p0", "r0", r"prefill-0 > decode-0"),
-    "router before workers": Cause(router_before_workers, "R05", "r0", "r0", r"is not listed"),
+    "router before workers": Cause(router_before_workers, "R05", "r0", "r0", r"(?s)is not listed.*has given up on it"),
     "rank killed": Cause(rank_killed, "L20", "d0", "d0", r"decode-0"),
     "rank that hangs": Cause(rank_that_hangs, "L58", "d0", "d0", r"decode-0 rank 0 on d0 is hanging"),
     "model cut short": Cause(model_cut_short, "L26", "d0", "d0", r"(?s)decode-0 rank 0 has ended.*\nL26: "),

@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.catalogue import ANY, ENGINE, Catalogue, filled
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.redaction import without_payload
 
-# systemd's word between two starts of a unit (systemd 239 to 257).
+# systemd's words at the end of a start that it follows by another one, and at the beginning of each (systemd 239 to 257).
 AGAIN = "Scheduled restart job, restart counter is at"
-# A line of the engine's logger that is not about its end. What it only warns of it has lived with: the ends of its processes, a traceback
-# each, come after its last ordinary line.
-ORDINARY = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[^\]]*\] (?!.*(?:exception|Traceback|sigquit|SIGQUIT))")
+BEGUN = re.compile(r"systemd\[1\]: (?:Starting|Started) ")
+# A line of the engine's logger that is not about its end (SGLang 0.5.8 and 0.5.23). What it only warns of it has lived with: the ends of
+# its processes, a traceback each, come after its last ordinary line, or after the last one before the first scheduler that says so.
+ORDINARY = re.compile(
+    r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[^\]]*\] "
+    r"(?!.*(?:exception|Traceback|sigquit|SIGQUIT|scheduler is dead|Exit code:|Dumping requests|terminated with))"
+)
+FIRST = "hit an exception"
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,11 @@ def of_the_last_end(lines: Sequence[str]) -> list[str]:
     ends = [index for index, line in enumerate(lines) if AGAIN in line]
     if not ends:
         return []
-    begin = ends[-2] + 1 if len(ends) > 1 else 0
-    run = lines[begin : ends[-1]]
-    ordinary = [index for index, line in enumerate(run) if ORDINARY.search(line)]
-    return list(run[ordinary[-1] + 1 if ordinary else 0 :])
+    begins = [index for index, line in enumerate(lines[: ends[-1]]) if BEGUN.search(line) or AGAIN in line]
+    run = lines[begins[-1] + 1 if begins else 0 : ends[-1]]
+    first = next((index for index, line in enumerate(run) if FIRST in line), len(run))
+    ordinary = [index for index, line in enumerate(run[:first]) if ORDINARY.search(line)]
+    return [line for line in run[ordinary[-1] + 1 if ordinary else 0 :] if not ORDINARY.search(line)]
 
 
 def _causes(catalogue: Catalogue, line: str) -> Iterator[Cause]:

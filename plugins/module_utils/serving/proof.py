@@ -12,10 +12,11 @@ from ansible_collections.railyard.sglang.plugins.module_utils.serving.http impor
 
 # What router 0.3.2 calls the model of a worker that has not said it.
 UNKNOWN = "unknown"
-# Seconds between two looks of the router at a worker that it waits for (0.3.2 and smg 1.13.0: 30 where nothing is said), and how many looks
-# are enough to list one that answers.
+# What spaces the looks of a router at a worker that it waits for: 0.3.2 begins with a second and goes up to five, smg takes its option (30
+# s where nothing is said), after a delay. So many looks are enough to list one that answers.
 CHECK = re.compile(r"--worker-startup-check-interval[ =](\d+)")
-CHECK_SECONDS, ENOUGH_CHECKS, LIST_MARGIN = 30, 3, 10.0
+DELAY = re.compile(r"--worker-startup-delay[ =](\d+)")
+CHECK_SECONDS, LEAST_SECONDS, ENOUGH_CHECKS, LIST_MARGIN = 30, 5, 3, 15.0
 GIVEN_UP = (
     "what it does not list answers, and was not listed for {:.0f} s: the router has given up on it, or was started without it. "
     "Fix: --tags router where its command line is not the planned one, else systemctl restart of its unit"
@@ -65,8 +66,10 @@ def patience(argv: Sequence[str]) -> float:
 
     :param argv: the router's command line.
     """
-    found = CHECK.search(" ".join(argv))
-    return ENOUGH_CHECKS * float(found[1] if found else CHECK_SECONDS) + LIST_MARGIN
+    words = " ".join(argv)
+    interval, delay = CHECK.search(words), DELAY.search(words)
+    between = max(LEAST_SECONDS, int(interval[1]) if interval else CHECK_SECONDS)
+    return ENOUGH_CHECKS * between + LIST_MARGIN + (int(delay[1]) if delay else 0)
 
 
 def lasting_problems(planned: List[Dict[str, Any]], answer: Answer) -> List[str]:

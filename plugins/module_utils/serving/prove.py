@@ -135,21 +135,27 @@ class Prover:
         return said + problems, not lasting, proof.unlisted(self.router["workers"], listed)
 
     def _well(self, url: str) -> bool:
-        return http.request(self.opener, url + "/health", HEALTH_SECONDS).status == 200
+        # One that answers more slowly may be too slow for the router, too.
+        return http.request(self.opener, url + "/health", LIST_SECONDS).status == 200
 
     def router_step(self) -> Step:
         """Wait for the router, and compare its workers and its model with the plan."""
-        step, since = Step("router"), time.monotonic()
-        end, patience = since + self.settings.timeout, proof.patience(self.router.get("argv") or [])
+        step, end = Step("router"), time.monotonic() + self.settings.timeout
+        patience = proof.patience(self.router.get("argv") or [])
         problems, may_heal, missing = self._not_ready()
+        # Since when all those have answered that it does not list.
+        since = time.monotonic()
         while problems and may_heal and time.monotonic() < end:
-            if missing and time.monotonic() - since >= patience and all(map(self._well, missing)):
+            if not missing or not all(map(self._well, missing)):
+                since = time.monotonic()
+            if time.monotonic() - since >= patience:
                 problems.append(proof.GIVEN_UP.format(time.monotonic() - since))
                 break
             time.sleep(PAUSE_SECONDS)
-            problems, may_heal, now_missing = self._not_ready()
-            if now_missing != missing:
-                missing, since = now_missing, time.monotonic()
+            before = missing
+            problems, may_heal, missing = self._not_ready()
+            if missing != before:
+                since = time.monotonic()
         if not problems:
             problems = proof.model_problems(self.model, http.request(self.opener, self.router["url"] + "/v1/models", LIST_SECONDS))
         step.problems = problems

@@ -116,10 +116,11 @@ def ended(known: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> List[bool]
     return [row["state"] != READY and row["restarts"] > count for count, row in zip(counts, rows)]
 
 
-def started_since(before: int, row: Mapping[str, Any]) -> bool:
-    """Return whether the start that has ended last began since the first look, and so with what is on the host now.
+def tells_of_now(before: int, row: Mapping[str, Any]) -> bool:
+    """Return whether the start that has ended last tells of the host as it is.
 
-    :param before: restarts at the first look. Where there were some, the start of then may have met what somebody has mended since.
+    :param before: restarts at the first look. Where there were some, it was ending already, and the start of then may have met what
+        somebody has mended since; the first start after a deployment counts.
     """
     return int(row["restarts"]) > before + (before > 0)
 

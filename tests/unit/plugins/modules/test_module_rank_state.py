@@ -84,7 +84,11 @@ def test_the_bootstrap_server_is_asked_when_the_instance_answers(
 
 @pytest.mark.parametrize(
     ("restarts", "ended"),
-    [([2, 3, 3], ["the last 200 lines of sglang-decode-0.service"]), ([2, 2, 2], [])],
+    [
+        ([2, 3, 3], ["the last 200 lines of sglang-decode-0.service"]),
+        ([0, 1, 1], ["the last 200 lines of sglang-decode-0.service"]),
+        ([2, 2, 2], []),
+    ],
 )
 def test_a_restart_is_a_change_and_brings_the_lines_of_the_end(
     restarts: list[int], ended: list[str], engine: Engine, monkeypatch: pytest.MonkeyPatch

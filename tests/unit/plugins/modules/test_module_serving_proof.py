@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -139,6 +140,7 @@ def test_a_router_that_leaves_out_who_answers_is_not_waited_for(
 ) -> None:
     """One that loads still is, until the time is over."""
     monkeypatch.setattr(proof, "LIST_MARGIN", 1.0)
+    monkeypatch.setattr(proof, "LEAST_SECONDS", 0)
     three.router.fault.paths["/workers"] = (200, {"workers": []})
     three.decode.fault.paths["/health"] = (health, b"")
     argv = ["--worker-startup-check-interval", "0"]
@@ -147,6 +149,27 @@ def test_a_router_that_leaves_out_who_answers_is_not_waited_for(
     assert result["failed"]
     assert any("the router has given up on it" in text for text in result["problems"]) == told
     assert (time.monotonic() - began >= 4) != told
+
+
+def test_a_worker_that_answers_late_has_its_time_from_then_on(three: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "patience", lambda _argv: 2.0)
+    usual = three.router.usual["/workers"]
+    three.router.fault.paths["/workers"] = (200, {"workers": []})
+    three.decode.fault.paths["/health"] = (503, b"")
+
+    def up() -> None:
+        del three.decode.fault.paths["/health"]
+
+    def listed_again() -> None:
+        three.router.fault.paths["/workers"] = usual
+
+    timers = [threading.Timer(3, up), threading.Timer(4, listed_again)]
+    for timer in timers:
+        timer.start()
+    result = prove(three, timeout=60)
+    for timer in timers:
+        timer.join()
+    assert "failed" not in result, result["problems"]
 
 
 def test_consistent_garbage_is_no_answer(three: Engines) -> None:

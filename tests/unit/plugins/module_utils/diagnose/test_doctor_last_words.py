@@ -23,6 +23,12 @@ WARNED = (
     "2026-11-28T12:28:01+0000 d0 python[372]: [2026-11-28 12:28:01] Ignore import error when loading sglang.srt.models.x: "
     "libcudart.so.12: cannot open shared object file: No such file or directory"
 )
+DEAD = "2026-11-28T12:28:13+0000 d0 python[370]: [2026-11-28 12:28:13] Rank 0 scheduler is dead. Please check if there are relevant logs."
+CODE = "2026-11-28T12:28:13+0000 d0 python[370]: [2026-11-28 12:28:13] Exit code: 1"
+HIT = "2026-11-28T12:28:12+0000 d0 python[372]: [2026-11-28 12:28:12 TP0] Scheduler hit an exception: Traceback (most recent call last):"
+OTHER = "2026-11-28T12:28:12+0000 d0 python[373]: [2026-11-28 12:28:12 TP1] Load weight end."
+OTHER_FULL = "2026-11-28T12:28:12+0000 d0 python[373]: [2026-11-28 12:28:12 TP1] could not write: [Errno 28] No space left on device"
+BY_HAND = "2026-11-28T12:28:14+0000 d0 systemd[1]: Started sglang-decode-0.service - SGLang decode-0, rank 0 of 1 (decode)."
 TAKEN = "2026-11-28T12:28:13+0000 d0 python[372]: OSError: [Errno 98] address already in use"
 
 
@@ -59,6 +65,12 @@ def test_each_cause_that_stays_is_named_at_least_once() -> None:
         ([BEGUN, CUT_OFF, FULL, KILLED, AGAIN], "L26"),
         ([WARNED, BEGUN, TAKEN, AGAIN], None),
         ([BEGUN, WARNED, TAKEN, AGAIN], None),
+        # SGLang's own last lines, and other processes' ordinary ones after the first that ends.
+        ([BEGUN, CUT_OFF, DEAD, CODE, AGAIN], "L26"),
+        ([BEGUN, HIT, CUT_OFF, OTHER, KILLED, AGAIN], "L26"),
+        ([BEGUN, HIT, OTHER_FULL, KILLED, AGAIN], None),
+        # A start by hand between.
+        ([BEGUN, CUT_OFF, BY_HAND, TAKEN, AGAIN], None),
         # Another start may find the port free.
         ([BEGUN, TAKEN, AGAIN], None),
     ],

@@ -132,10 +132,11 @@ def test_who_is_left_out(answer: Answer, missing: set[str]) -> None:
 @pytest.mark.parametrize(
     ("argv", "seconds"),
     [
-        (["python", "--worker-startup-check-interval", "5", "--port", "8000"], 25),
-        (["python", "--worker-startup-check-interval=1"], 13),
-        (["python"], 100),
-        ([], 100),
+        (["python", "--worker-startup-check-interval", "5", "--port", "8000"], 30),
+        (["python", "--worker-startup-check-interval=1"], 30),
+        (["python", "--worker-startup-check-interval", "10", "--worker-startup-delay", "60"], 105),
+        (["python"], 105),
+        ([], 105),
     ],
 )
 def test_how_long_a_router_may_take_to_list_a_worker(argv: list[str], seconds: float) -> None:

@@ -128,4 +128,4 @@ def test_a_rank_has_ended(known: list[int], state: str, restarts: int, ended: bo
 
 @pytest.mark.parametrize(("before", "restarts", "told"), [(0, 1, True), (3, 4, False), (3, 5, True), (0, 0, False)])
 def test_a_start_of_before_the_first_look_does_not_count(before: int, restarts: int, told: bool) -> None:
-    assert ranks.started_since(before, {"restarts": restarts}) is told
+    assert ranks.tells_of_now(before, {"restarts": restarts}) is told
