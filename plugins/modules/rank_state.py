@@ -143,15 +143,15 @@ def main() -> None:
         supports_check_mode=True,
     )
     end = time.monotonic() + module.params["timeout"]
-    known = list(module.params["restarts"])
+    counts = list(module.params["restarts"])
     try:
         while True:
             rows = [ranks.judge(rank, observe(module, rank)) for rank in module.params["ranks"]]
             states = [row["state"] for row in rows]
             finished = all(row["hopeless"] or row["state"] == ranks.READY for row in rows)
-            ended = ranks.ended(known, rows)
+            ended = ranks.ended(counts, rows)
             # Whoever starts a unit by hand sets its count back.
-            known = [min(count, row["restarts"]) for count, row in zip(known, rows)]
+            counts = [min(count, row["restarts"]) for count, row in zip(counts, rows)]
             if finished or any(ended) or states != module.params["known"] or time.monotonic() + PAUSE_SECONDS > end:
                 break
             time.sleep(PAUSE_SECONDS)

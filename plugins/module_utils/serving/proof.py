@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, FrozenSet, List, Mapping, Sequence
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence
 
 from ansible_collections.railyard.sglang.plugins.module_utils.serving.http import Answer
 
@@ -25,10 +25,10 @@ GIVEN_UP = (
 
 def worker_problems(planned: List[Dict[str, Any]], answer: Answer) -> List[str]:
     """Return how the router's worker list differs from the plan (sglang-router 0.3.2, GET /workers)."""
-    data = answer.json() if answer.status == 200 else None
-    if not isinstance(data, dict) or not isinstance(data.get("workers"), list):
+    rows = _rows(answer)
+    if rows is None:
         return [f"/workers answered {answer.error or answer.status}"]
-    listed = _listed(answer)
+    listed = _by_url(rows)
     found = []
     for worker in planned:
         row = listed.pop(worker["url"], None)
@@ -47,18 +47,20 @@ def worker_problems(planned: List[Dict[str, Any]], answer: Answer) -> List[str]:
     return found
 
 
-def _listed(answer: Answer) -> Dict[str, Dict[str, Any]]:
+def _rows(answer: Answer) -> Optional[List[Any]]:
     data = answer.json() if answer.status == 200 else None
     rows = data.get("workers") if isinstance(data, dict) else None
-    return {str(row.get("url", "")): row for row in rows if isinstance(row, dict)} if isinstance(rows, list) else {}
+    return rows if isinstance(rows, list) else None
+
+
+def _by_url(rows: Sequence[Any]) -> Dict[str, Dict[str, Any]]:
+    return {str(row.get("url", "")): row for row in rows if isinstance(row, dict)}
 
 
 def unlisted(planned: Sequence[Mapping[str, Any]], answer: Answer) -> FrozenSet[str]:
     """Return the planned workers that a router leaves out of its list; none where it gives no list."""
-    data = answer.json() if answer.status == 200 else None
-    if not isinstance(data, dict) or not isinstance(data.get("workers"), list):
-        return frozenset()
-    return frozenset(str(worker["url"]) for worker in planned) - set(_listed(answer))
+    rows = _rows(answer)
+    return frozenset() if rows is None else frozenset(str(worker["url"]) for worker in planned) - set(_by_url(rows))
 
 
 def patience(argv: Sequence[str]) -> float:
