@@ -152,7 +152,7 @@ def test_one_host_then_batches_and_nothing_the_second_time(tmp_path: Path) -> No
     assert set(re.findall(r"changed=(\d+)", shown)) == {"0"}
 
 
-@pytest.mark.parametrize("words", [["--check"], ["-e", '{"network_dry_run": true}']])
+@pytest.mark.parametrize("words", [["--check"], pytest.param(["-e", '{"network_dry_run": true}'], marks=pytest.mark.full)])
 def test_nothing_is_begun_in_check_mode(tmp_path: Path, words: list[str]) -> None:
     stage = Stage(tmp_path)
     code, batches, shown = stage.run(*words)
@@ -169,6 +169,7 @@ def test_the_first_host_fails_alone(tmp_path: Path) -> None:
     assert (stage.left("done"), stage.left("begun")) == (set(), set())
 
 
+@pytest.mark.full
 def test_a_failure_ends_the_run_after_its_batch(tmp_path: Path) -> None:
     stage = Stage(tmp_path, d0={"fail": True})
     code, batches, shown = stage.run()
@@ -179,6 +180,7 @@ def test_a_failure_ends_the_run_after_its_batch(tmp_path: Path) -> None:
     assert "d0 failed, and that ends the run. p1 itself is through; hosts after it were not changed" in shown
 
 
+@pytest.mark.full
 def test_a_host_that_is_refused_keeps_all_from_changing(tmp_path: Path) -> None:
     stage = Stage(tmp_path, d1={"problems": ["two profiles. Fix: remove one"]})
     code, batches, shown = stage.run()
@@ -196,6 +198,7 @@ def test_a_host_whose_connection_breaks_is_asked_again(tmp_path: Path) -> None:
     assert (stage.left("done"), stage.left("begun")) == (set(HOSTS), set())
 
 
+@pytest.mark.full
 def test_a_host_that_has_booted_with_its_new_names_is_confirmed(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     for host in HOSTS:
@@ -206,7 +209,7 @@ def test_a_host_that_has_booted_with_its_new_names_is_confirmed(tmp_path: Path) 
     assert stage.left("done") == set(HOSTS)
 
 
-@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("before", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_a_confirmation_whose_answer_is_lost_is_asked_for_again(tmp_path: Path, before: bool) -> None:
     stage = Stage(tmp_path, p0={"breaks": 1, "before": before})
     code, batches, shown = stage.run()
@@ -216,6 +219,7 @@ def test_a_confirmation_whose_answer_is_lost_is_asked_for_again(tmp_path: Path, 
     assert (stage.left("done"), stage.left("begun")) == (set(HOSTS), set())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("before", "said"),
     [
@@ -233,6 +237,7 @@ def test_what_became_of_a_host_is_said_where_the_answer_is_lost_again(tmp_path: 
     assert (stage.left("done"), stage.left("undone")) == (({"p0"}, set()) if not before else (set(), {"p0"}))
 
 
+@pytest.mark.full
 def test_nothing_is_claimed_of_a_host_that_answers_no_more(tmp_path: Path) -> None:
     stage = Stage(tmp_path, p0={"breaks": 9})
     code, batches, shown = stage.run()

@@ -95,6 +95,7 @@ def test_a_nic_that_is_dead_later_shifts_no_name(tmp_path: Path) -> None:
     assert any("roce3" in note for note in found["p0"]["notes"])
 
 
+@pytest.mark.full
 def test_a_host_whose_map_is_not_known_yet_is_refused_with_a_dead_nic(tmp_path: Path) -> None:
     inventory = fleet(tmp_path, "p1")
     railed.write(tmp_path / "other", "p0", odd=railed.Odd(missing=[3]))
@@ -110,7 +111,7 @@ NEW_CARD = "02:01:00:00:00:77"
 REPLACED = railed.Odd(bare=[3], macs={3: NEW_CARD})
 
 
-@pytest.mark.parametrize("name", ["railyard.sglang.network", "railyard.sglang.site"])
+@pytest.mark.parametrize("name", ["railyard.sglang.network", pytest.param("railyard.sglang.site", marks=pytest.mark.full)])
 def test_a_card_that_was_replaced_gets_the_name_of_its_rail(tmp_path: Path, name: str) -> None:
     inventory = fleet(tmp_path, "p0", "p1", network_remap=True)
     railed.done(tmp_path / "trees", "p0", REPLACED)
@@ -139,6 +140,7 @@ def test_all_stages_are_refused_with_a_card_that_has_no_address(tmp_path: Path) 
     assert "PLAY [Preflight]" not in done.stdout
 
 
+@pytest.mark.full
 def test_an_interface_whose_name_a_kernel_has_changed(tmp_path: Path) -> None:
     # The first rail has the fabric address, which no interface has then.
     inventory = fleet(tmp_path, "p0", "p1")
@@ -148,6 +150,7 @@ def test_an_interface_whose_name_a_kernel_has_changed(tmp_path: Path) -> None:
     assert f"rename {railed.former('p0', 0)} to roce0" in report(tmp_path)["p0"]["actions"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("state", ["present", "absent"])
 def test_a_port_that_is_down(tmp_path: Path, state: str) -> None:
     inventory = fleet(tmp_path, "p0", "p1", network_state=state)
@@ -161,6 +164,7 @@ def test_a_port_that_is_down(tmp_path: Path, state: str) -> None:
     assert "facts.port-missing" in done.stderr
 
 
+@pytest.mark.full
 def test_devices_that_the_inventory_names_as_they_were_called(tmp_path: Path) -> None:
     own = {"network_rdma_names": "mlx5_rail{rail}", "sglang_rdma_devices": [f"mlx5_{rail}" for rail in range(RAILS)]}
     done = run(tmp_path, "-i", str(fleet(tmp_path, "p0", "p1", **own)), *DRY, "--limit", "p0,p1")
@@ -169,6 +173,7 @@ def test_devices_that_the_inventory_names_as_they_were_called(tmp_path: Path) ->
     assert {row["rdma_after"] for row in report(tmp_path)["p0"]["interfaces"]} == {f"mlx5_rail{rail}" for rail in range(RAILS)}
 
 
+@pytest.mark.full
 def test_devices_that_the_inventory_names_as_they_are_to_be_called(tmp_path: Path) -> None:
     own = {"network_rdma_names": "mlx5_rail{rail}", "sglang_rdma_devices": [f"mlx5_rail{rail}" for rail in range(RAILS)]}
     done = run(tmp_path, "-i", str(fleet(tmp_path, "p0", "p1", **own)), *DRY, "--limit", "p0,p1")

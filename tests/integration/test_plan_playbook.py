@@ -98,6 +98,7 @@ def test_check_mode_writes_nothing_and_says_what_it_would(desk: Desk) -> None:
     assert set(changed(desk.run("--check"))) == {"0"}
 
 
+@pytest.mark.full
 def test_diff_says_what_would_restart(desk: Desk) -> None:
     desk.run()
     written = desk.files()
@@ -151,6 +152,7 @@ def test_wrong_options_are_refused(desk: Desk, variables: dict[str, Any], text: 
     assert desk.files() == {}
 
 
+@pytest.mark.full
 def test_networks_outside_of_the_plan(desk: Desk) -> None:
     desk.run(variables={"plan_monitoring": ["198.51.100.0/28"], "plan_clients": ["192.0.2.0/24"], "plan_controllers": ["198.51.100.1"]})
     data = json.loads(desk.files()["firewall.json"])

@@ -271,7 +271,7 @@ CAUSES = {
     "disk full": Cause(disk_full, "L29", "d0", "d0", r"(?s)decode-0 rank 0 has ended.*\nL29: "),
 }
 #: The others are for the long run.
-SHORT = {"roles swapped", "two networks"}
+SHORT = {"roles swapped"}
 
 
 def named(causes: dict[str, Cause]) -> list[Any]:

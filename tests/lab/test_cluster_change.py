@@ -214,6 +214,7 @@ def _put_back(cluster: Lab, before: str) -> set[str]:
     return {name for name, pid in cluster.processes().items() if pid != processes[name]}
 
 
+@pytest.mark.full
 def test_files_edited_by_hand_are_put_back(cluster: Lab) -> None:
     assert _put_back(cluster, _edit(cluster)) == set(), "what runs was started before the edit, with what is wanted"
 

@@ -51,7 +51,8 @@ def _instance(lab: Lab, name: str) -> set[str]:
     return {f"{rank['host']} {rank['unit']}" for rank in lab.ranks(name)}
 
 
-@pytest.mark.parametrize(("instance", "number"), [("prefill-0", 1), pytest.param("decode-0", 0, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize(("instance", "number"), [("prefill-0", 1), ("decode-0", 0)])
 def test_a_rank_that_dies_takes_its_instance_down_and_all_of_it_comes_back(instance: str, number: int, cluster: Lab) -> None:
     rank = cluster.rank(instance, number)
     before = cluster.processes()

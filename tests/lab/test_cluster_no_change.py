@@ -52,6 +52,7 @@ def _call(command: list[str], cwd: Path, environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.full
 def test_installed_collection_does_the_same(cluster: Lab, second: Run, tmp_path: Path) -> None:
     home, elsewhere, collections = tmp_path / "home", tmp_path / "elsewhere", tmp_path / "collections"
     for folder in (home, elsewhere):

@@ -23,9 +23,11 @@ STAGES = {
     "router": ("Router", {"r0"}),
     "verify": ("Verify", ALL),
 }
+#: The others are for the long run.
+SHORT = {"network", "engine", "verify"}
 
 
-@pytest.mark.parametrize("tag", STAGES)
+@pytest.mark.parametrize("tag", [pytest.param(tag, marks=() if tag in SHORT else pytest.mark.full) for tag in STAGES])
 def test_a_stage_alone_does_just_that(tag: str, cluster: Lab) -> None:
     play, hosts = STAGES[tag]
     before = cluster.processes()
@@ -44,6 +46,7 @@ def test_limit_to_one_instance(cluster: Lab) -> None:
     assert "Wait for the ranks" in " ".join(names(run.on_hosts()))
 
 
+@pytest.mark.full
 def test_limit_to_the_router(cluster: Lab) -> None:
     run = cluster.play("--limit", "router", seconds=120).succeeded()
     assert {row["host"] for row in run.on_hosts()} == {"r0"}

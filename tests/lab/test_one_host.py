@@ -12,7 +12,7 @@ import pytest
 import yaml
 from labkit import ROOT, Lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.full]
 
 HOST = "p0"
 

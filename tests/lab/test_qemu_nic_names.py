@@ -35,7 +35,7 @@ def over_a_boot(host: NicLab, names: list[str], **arguments: Any) -> None:
     assert (again["changed"], again["actions"], again["transaction"]) == (False, [], "")
 
 
-def test_eight_get_their_names_and_keep_them(host: NicLab) -> None:
+def test_eight_get_their_names(host: NicLab) -> None:
     before = host.look()
     wanted = host.wanted(ROCE)
     done = host.predicted_and_done(*host.on_rails(), nics=wanted)
@@ -50,6 +50,13 @@ def test_eight_get_their_names_and_keep_them(host: NicLab) -> None:
         assert now["files"][f"{PROFILES}/{new}.nmconnection"].startswith("600 0:0 ")
         assert f"{PROFILES}/{old}.nmconnection" not in now["files"]
         assert host.read(f"{PROFILES}/{new}.nmconnection").count(new) == 2
+    host.taken_back()
+
+
+@pytest.mark.full
+def test_eight_keep_their_names_over_a_boot(host: NicLab) -> None:
+    wanted = host.wanted(ROCE)
+    host.done(nics=wanted)
     over_a_boot(host, list(ROCE), nics=wanted)
     host.taken_back()
 

@@ -265,6 +265,7 @@ def test_a_second_run_changes_nothing_and_the_gate_is_open(compiled: tuple[Clust
     assert "Start the compilation" not in second.stdout
 
 
+@pytest.mark.full
 def test_what_is_damaged_comes_from_another_host(compiled: tuple[Cluster, list[subprocess.CompletedProcess[str]]]) -> None:
     cluster = compiled[0]
     before = {host: cluster.started(host) for host in HOSTS}
@@ -304,6 +305,7 @@ def test_the_report(compiled: tuple[Cluster, list[subprocess.CompletedProcess[st
     assert re.search(r"^p0 +prefill-0 SGLANG_DG_CACHE_DIR +\d", text, re.MULTILINE), text
 
 
+@pytest.mark.full
 def test_a_rank_that_fails_ends_the_others_and_nothing_is_put_in_use(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
     cluster.mode("p0", "hang")

@@ -105,6 +105,10 @@ def test_one_host_builds_and_the_other_takes_it(world: World) -> None:
     assert not list(Path("/var/tmp").glob("railyard-deepep-[ab].tar.gz"))
     assert list((world.base / "exchange").iterdir()) == []
 
+
+@pytest.mark.full
+def test_nothing_is_left_to_do_what_is_lost_is_taken_again_and_all_of_it_goes(world: World) -> None:
+    world.run()
     again, text = world.run()
     assert changed(again) == {"a": 0, "b": 0}
     # Arguments of two roles, toolkit, look, and the debug of this play.

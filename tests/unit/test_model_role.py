@@ -67,6 +67,7 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
     return " ".join((done.stdout + done.stderr).split())
 
 
+@pytest.mark.full
 def test_each_cluster_of_a_play_gets_its_own_model(tmp_path: Path) -> None:
     for name in ("one", "two"):
         models.write(tmp_path / "from" / name, seed=name)

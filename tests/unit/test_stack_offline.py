@@ -96,6 +96,7 @@ def changed(done: subprocess.CompletedProcess[str]) -> int:
     return int(found[1])
 
 
+@pytest.mark.full
 def test_from_an_index_by_a_mirror_to_a_host(world: Path, server: str, pip_configuration: Callable[..., None]) -> None:
     pip_configuration(no_index="true", find_links=world / "wheels")
     assert changed(mirror(world)) == 2

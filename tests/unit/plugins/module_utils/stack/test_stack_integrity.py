@@ -95,7 +95,9 @@ def current(tiny: Tiny) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.mark.parametrize(("module", "name", "when"), POINTS)
+@pytest.mark.parametrize(
+    ("module", "name", "when"), [pytest.param(*point, marks=pytest.mark.full if number % 4 else ()) for number, point in enumerate(POINTS)]
+)
 def test_upgrade_that_is_killed(tiny: Tiny, tmp_path: Path, module: str, name: str, when: str) -> None:
     options = tiny.options(keep=1)
     apply([parse_definition(tiny.data)], options, MACHINE)
