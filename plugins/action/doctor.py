@@ -23,6 +23,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "directory": {"type": "path"},
     "findings": {"type": "list", "elements": "dict", "default": []},
     "checks": {"type": "dict", "default": {}},
+    "compared": {"type": "list", "elements": "dict", "default": []},
     "journals": {"type": "dict", "default": {}},
     "failed": {"type": "dict", "default": {}},
     "unreachable": {"type": "list", "elements": "str", "default": []},
@@ -72,12 +73,17 @@ class ActionModule(ControllerAction):
         bundle = reading.evidence(given["path"])
         journals = given["journals"] or bundle.journals
         checks = given["checks"] or bundle.checks
+        compared = given["compared"] or bundle.compared
         try:
             found = diagnosis.diagnose(
                 given["path"],
                 catalogue.load(),
                 _Progress(),
-                [*standing.standing(journals, given["unreachable"] or bundle.unreachable), *standing.filtered(checks)],
+                [
+                    *standing.standing(journals, given["unreachable"] or bundle.unreachable),
+                    *standing.filtered(checks),
+                    *standing.off(compared),
+                ],
                 standing.names(journals),
                 begins=standing.begins(journals),
             )
@@ -89,7 +95,7 @@ class ActionModule(ControllerAction):
             }
         document = diagnosis.document(found)
         document["not_read"] += standing.not_read(given["journals"], given["failed"], given["unreachable"]) + bundle.not_read
-        confirming.confirm(document, given["findings"] or bundle.findings, checks)
+        confirming.confirm(document, [*(given["findings"] or bundle.findings), *compared], checks)
         text = page.text(document)
         changed: list[str] = []
         if given["directory"]:

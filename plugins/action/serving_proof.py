@@ -10,11 +10,11 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.railyard.sglang.plugins.action.serving_report import RANKS, gathered, told_of, written
+from ansible_collections.railyard.sglang.plugins.action.serving_report import CLOCKS, RANKS, gathered, told_of, written
 from ansible_collections.railyard.sglang.plugins.module_utils.serving import expect, join, proof_text, texts
 from ansible_collections.railyard.sglang.plugins.plugin_utils.plain import plain
 
-OWN = ("plan", "directory", "fail_on_slow")
+OWN = ("plan", "directory", "fail_on_slow", "clock_seconds", "waive")
 
 
 def source_of(plan: dict[str, Any], cluster: str) -> str:
@@ -50,8 +50,10 @@ class ActionModule(ActionBase):
         if followed and not result.get("failed"):
             # The report comes after the engine hosts were looked at again.
             return result
-        told = join.Told(ranks=gathered(task_vars, plan, RANKS), proofs={router["host"]: result})
-        document = join.document(plan, told, clusters=[router["cluster"]])
+        proofs, clocks = {router["host"]: result}, gathered(task_vars, plan, CLOCKS)
+        told = join.Told(ranks=gathered(task_vars, plan, RANKS), proofs=proofs, clocks=clocks)
+        demands = join.Demands(clock_seconds=float(arguments.get("clock_seconds") or 1.0), waived=plain(arguments.get("waive") or {}))
+        document = join.document(plan, told, demands, clusters=[router["cluster"]])
         table = proof_text.view(document)
         if result.get("failed"):
             Display().display("\n".join(table))

@@ -22,11 +22,13 @@ SPEC: dict[str, dict[str, Any]] = {
     "plan": {"type": "dict", "required": True},
     "directory": {"type": "str", "default": ""},
     "fail_on_slow": {"type": "bool", "default": False},
+    "clock_seconds": {"type": "float", "default": 1.0},
+    "waive": {"type": "dict", "default": {}},
     "show": {"type": "bool", "default": True},
     "fail": {"type": "bool", "default": True},
 }
 # What the role's tasks have registered on the hosts.
-RANKS, PROOF, EVIDENCE = "__verify_ranks", "__verify_proof", "__verify_evidence"
+RANKS, PROOF, EVIDENCE, CLOCKS = "__verify_ranks", "__verify_proof", "__verify_evidence", "__verify_clock"
 
 
 def gathered(task_vars: Mapping[str, Any], plan: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -76,8 +78,8 @@ class ActionModule(ControllerAction):
         missing = [key for key in ("clusters", "instances", "routers", "hosts") if key not in plan]
         if missing:
             return {**result, "failed": True, "msg": f"plan: has no {', '.join(missing)}; give what railyard.sglang.plan returns as plan"}
-        told = join.Told(*(gathered(task_vars, plan, name) for name in (RANKS, PROOF, EVIDENCE)))
-        document = join.document(plan, told, fail_on_slow=options["fail_on_slow"])
+        told = join.Told(*(gathered(task_vars, plan, name) for name in (RANKS, PROOF, EVIDENCE, CLOCKS)))
+        document = join.document(plan, told, join.Demands(options["fail_on_slow"], options["clock_seconds"], options["waive"]))
         table = proof_text.view(document)
         if options["show"]:
             Display().display("\n".join(table))

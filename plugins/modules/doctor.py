@@ -18,8 +18,8 @@ options:
     description:
       - A log, a directory, a tar archive (gzip, bzip2 and xz too), or what C(journalctl) wrote with C(--output=export) or C(--output=json).
       - It is read as a stream and never unpacked.
-      - Of a bundle of C(playbooks/collect.yml) its logs; what it says besides takes the place of O(findings), O(checks), O(journals) and
-        O(unreachable).
+      - Of a bundle of C(playbooks/collect.yml) its logs; what it says besides takes the place of O(findings), O(checks), O(compared),
+        O(journals) and O(unreachable).
     type: path
     required: true
   directory:
@@ -34,6 +34,12 @@ options:
     description: Of each host the checks that M(railyard.sglang.host_check) returned, to confirm findings with.
     type: dict
     default: {}
+  compared:
+    description:
+      - What M(railyard.sglang.host_compare) found. Clocks that are apart are findings, and all of it confirms findings.
+    type: list
+    elements: dict
+    default: []
   journals:
     description:
       - Of each host, by the inventory's name, what M(railyard.sglang.unit_journal) returned. Units that do not run are findings, hosts get

@@ -27,6 +27,14 @@ options:
     description: Whether a pair that is much slower than the others is a failure.
     type: bool
     default: false
+  clock_seconds:
+    description: How many seconds the clocks of a cluster's hosts may be apart.
+    type: float
+    default: 1.0
+  waive:
+    description: Rules whose violation is accepted, with the reason. C(compare.clock) makes a clock that is apart a note.
+    type: dict
+    default: {}
   show:
     description: Whether to show the table.
     type: bool

@@ -104,9 +104,9 @@ def healthy(lab: Lab, unit: Mapping[str, Any], seconds: float = 90) -> None:
     wait_until(lambda: lab.request("/health", timeout=5, url=url)["status"] == 200, seconds * lab.pace, f"{unit['unit']} is healthy")
 
 
-def refusal(lab: Lab, host: str) -> str:
+def refusal(lab: Lab, host: str, variables: dict[str, Any] | None = None) -> str:
     """Prove, which must fail in time and on this host alone, and return what it says."""
-    run = lab.play("--tags", "verify", seconds=240)
+    run = lab.play("--tags", "verify", variables=variables, seconds=240)
     run.refused()
     print(f"proof: {run.seconds:.1f} s: {run.failures}")
     lab.record("proof of a fault", {"seconds": round(run.seconds, 1), "pace": round(lab.pace, 2), "failures": run.failures})

@@ -121,6 +121,10 @@ class QemuLab(Lab):
         assert done.returncode == 0, f"{host}: {' '.join(argv)}\n{done.stdout}\n{done.stderr}"
         return done.stdout.strip()
 
+    def set_clock(self, host: str, ahead: float = 0.0) -> None:
+        """Set a host's clock by this machine's, so many seconds ahead of it."""
+        self.answer(host, f"date -s @{time.time() + ahead:.3f}")
+
     def becomes(self, host: str, question: str, wanted: str, seconds: float) -> bool:
         """Ask a host until the answer is the wanted one, and return whether it came in time."""
         deadline = time.monotonic() + seconds

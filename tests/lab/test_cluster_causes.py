@@ -11,7 +11,7 @@ import re
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -302,6 +302,34 @@ def check(cause: Cause, lab: Lab, directory: Path) -> None:
     assert re.search(cause.proof, text), text
     first = found["findings"][0]
     assert (found["first"], first["host"]) == (cause.finding, cause.host), [(row["id"], row["host"]) for row in found["findings"]]
+    assert after["verdict"] == "clean", after["findings"]
+
+
+@pytest.mark.full
+def test_tcp_where_rdma_was_planned(pair: Lab, tmp_path: Path) -> None:
+    """The engines are told of devices that their hosts do not have, as when all links are cut: everything works, and slowly."""
+    usual = pair.variables
+    planned = {**usual, "sglang_rdma": True, "sglang_rdma_devices": ["mlx5_0"]}
+    ranks = [pair.rank("prefill-0", 0), pair.rank("decode-0", 0)]
+    named = added("--disaggregation-ib-device", "mlx5_0")
+    since = now()
+    with ExitStack() as later:
+        for rank in ranks:
+            later.enter_context(started_as(pair, rank, named, lines=("UnsetEnvironment=MC_FORCE_TCP",)))
+        for rank in ranks:
+            healthy(pair, rank)
+        assert pair.serving(60) > 0
+        refused = pair.play("--tags", "preflight", variables=planned, seconds=240).refused()
+        text = refusal(pair, "p0", variables=planned)
+        found = diagnosis(pair, since, tmp_path / "broken")
+    pair.serving(MENDED_SECONDS * pair.pace)
+    since = now()
+    pair.play("--tags", "verify", variables=usual, seconds=240).succeeded()
+    after = diagnosis(pair, since, tmp_path / "mended")
+    assert re.search(r"mlx5_0\b", refused)
+    assert re.search(r"transport: (prefill|decode)-0 rank 0 on [pd]0: RDMA is planned, and its log says", text), text
+    assert (found["first"], found["verdict"]) == ("L15", "degrades")
+    assert {place["host"] for place in found["findings"][0]["places"]} == {"p0", "d0"}
     assert after["verdict"] == "clean", after["findings"]
 
 

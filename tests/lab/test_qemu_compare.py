@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,16 +26,11 @@ ROUTER = {"group": "prefill", "port": 8000}
 STATE = f"cat /sys/class/infiniband/mlx5_{DOWN_RAIL}/ports/1/state"
 
 
-def set_clock(lab: QemuLab, host: str, ahead: float = 0.0) -> None:
-    """Set a host's clock by this machine's."""
-    lab.answer(host, f"date -s @{time.time() + ahead:.3f}")
-
-
 @pytest.fixture(scope="module")
 def lab(machines: QemuLab) -> Iterator[QemuLab]:
     """Return the machines with clocks that agree; whatever a test does to them is undone."""
     for host in ("p0", "d0"):
-        set_clock(machines, host)
+        machines.set_clock(host)
     yield machines
     restore(machines)
 
@@ -45,7 +39,7 @@ def restore(lab: QemuLab) -> None:
     """Undo the faults."""
     lab.set_link("d0", DOWN_RAIL, up=True)
     lab.answer("d0", f"ip link set {INTERFACES['d0'][MTU_RAIL]} mtu 4200")
-    set_clock(lab, "d0")
+    lab.set_clock("d0")
     assert lab.becomes("d0", STATE, "4: ACTIVE", 20)
     # Its address is back, too.
     assert lab.becomes("d0", f"cut -c 26-29 /sys/class/infiniband/mlx5_{DOWN_RAIL}/ports/1/gids/1", "ffff", 20)
@@ -96,7 +90,7 @@ def test_three_faults_are_found_at_their_host_and_rail(lab: QemuLab, tmp_path: P
     lab.answer("d0", f"ip link set {small} mtu 1500")
     lab.set_link("d0", DOWN_RAIL, up=False)
     assert lab.becomes("d0", STATE, "1: DOWN", 10)
-    set_clock(lab, "d0", SHIFT)
+    lab.set_clock("d0", SHIFT)
     run, summary = facts(lab, tmp_path)
     assert run.rc != 0
     assert problems(summary) == {("compare.active-mtu", "d0"), ("compare.missing", "d0"), ("compare.clock", "d0")}

@@ -124,6 +124,17 @@ def test_rails_that_are_cut_before_the_start_are_named_and_tcp_does_not_step_in(
     assert moved.carriers == []
 
 
+def test_without_the_plans_word_tcp_steps_in_where_rails_are_cut(
+    machines: QemuLab, transfers: Transfers, fewer: dict[str, dict[str, Any]]
+) -> None:
+    with cut(machines):
+        moved = transfers.move(fewer, MC_FORCE_HCA=None)
+    tell(machines, "kv with cut rails and nothing against TCP", moved)
+    assert moved.whole, moved.sent | {"log": moved.log[-3000:]}
+    assert moved.carriers == ["tcp"]
+    print(moved.log)
+
+
 def test_rails_that_are_cut_while_the_engines_run_end_the_transfer_and_tcp_does_not_step_in(
     machines: QemuLab, transfers: Transfers, fewer: dict[str, dict[str, Any]]
 ) -> None:

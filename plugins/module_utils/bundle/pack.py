@@ -27,6 +27,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.bundle.secrets imp
 FORMAT = 1
 MANIFEST, LOGS = recognising.MANIFEST, recognising.LOGS
 FINDINGS, CHECKS, UNITS = "plan/findings.json", "checks/hosts/", "units/hosts/"
+COMPARED = "facts/summary.json"
 # How the manifest begins to say that a host was not reached.
 NOT_REACHED = "not reached"
 TEXT, EXPORT = "text", "journal export"

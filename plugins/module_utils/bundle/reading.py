@@ -21,6 +21,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 from ansible_collections.railyard.sglang.plugins.module_utils.bundle import recognising
 from ansible_collections.railyard.sglang.plugins.module_utils.bundle.pack import (
     CHECKS,
+    COMPARED,
     FINDINGS,
     LOGS,
     MANIFEST,
@@ -31,7 +32,7 @@ from ansible_collections.railyard.sglang.plugins.module_utils.report.keeping imp
 
 # Larger files are none that are looked for, and all of them together are not larger than that.
 LARGEST, TOTAL = 64 << 20, 256 << 20
-_WANTED = re.compile(rf"{re.escape(MANIFEST)}|{re.escape(FINDINGS)}|(?:{re.escape(CHECKS)}|{re.escape(UNITS)})[^/]+\.json")
+_WANTED = re.compile("|".join(map(re.escape, (MANIFEST, FINDINGS, COMPARED))) + rf"|(?:{re.escape(CHECKS)}|{re.escape(UNITS)})[^/]+\.json")
 BROKEN = (OSError, EOFError, ValueError, RecursionError, tarfile.TarError, zlib.error)
 
 
@@ -41,6 +42,7 @@ class Evidence:
 
     :ivar findings: of the plan's contract.
     :ivar checks: of each host the rows of the host checks.
+    :ivar compared: what the comparison of the hosts found.
     :ivar journals: of each host what M(railyard.sglang.unit_journal) returned: C(units), C(hostname), C(begins).
     :ivar unreachable: hosts that were not reached.
     :ivar not_read: C(file) and C(why) of what the bundle does not hold, and of what could not be read in it.
@@ -48,6 +50,7 @@ class Evidence:
 
     findings: List[Dict[str, Any]] = field(default_factory=list)
     checks: Dict[str, List[Dict[str, Any]]] = field(default_factory=dict)
+    compared: List[Dict[str, Any]] = field(default_factory=list)
     journals: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     unreachable: List[str] = field(default_factory=list)
     not_read: List[Dict[str, str]] = field(default_factory=list)
@@ -62,7 +65,7 @@ def _members(path: str) -> Iterator[Member]:
         root = recognising.in_directory(path)
         if root is None:
             return
-        folders = ("", os.path.dirname(FINDINGS), CHECKS, UNITS)
+        folders = ("", os.path.dirname(FINDINGS), os.path.dirname(COMPARED), CHECKS, UNITS)
         for name in (os.path.join(folder, name) for folder in folders for name in _listed(os.path.join(root, folder))):
             if _WANTED.fullmatch(name):
                 full = os.path.join(root, name)
@@ -143,6 +146,8 @@ def _understood(documents: Dict[str, Any], found: Evidence) -> None:
     hosts = {host: row for host, row in told.items() if isinstance(row, dict)} if isinstance(told, dict) else {}
     names = {file_of(host): host for host in hosts}
     found.findings = _rows(documents.get(FINDINGS))
+    summary = documents.get(COMPARED)
+    found.compared = _rows(summary.get("findings") if isinstance(summary, dict) else None)
     for name, value in documents.items():
         file = os.path.basename(name)
         host = names.get(file, file[: -len(".json")])

@@ -13,8 +13,8 @@ from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.derived i
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose.origin import Origin, named
 from ansible_collections.railyard.sglang.plugins.module_utils.services.halted import HALTED
 
-STOPPED, FAILED, UNREACHABLE, FILTERED, HANGS = "L53", "L54", "L55", "L57", "L58"
-FIREWALL = "preflight.firewall"
+STOPPED, FAILED, UNREACHABLE, FILTERED, HANGS, OFF = "L53", "L54", "L55", "L57", "L58", "L61"
+FIREWALL, CLOCK = "preflight.firewall", "compare.clock"
 
 
 def standing(journals: Mapping[str, Mapping[str, Any]], unreachable: Iterable[str] = ()) -> list[Derived]:
@@ -51,6 +51,16 @@ def filtered(checks: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Derived]
         if texts:
             found.append(Derived(FILTERED, Origin("", host), {"value": "; ".join(dict.fromkeys(texts))}))
     return found
+
+
+def off(compared: Iterable[Mapping[str, Any]]) -> list[Derived]:
+    """Return which hosts have a clock that is apart from those of others.
+
+    :param compared: what M(railyard.sglang.host_compare) found: rule, severity, host, text.
+    """
+    rows = [row for row in compared if row.get("rule") == CLOCK and row.get("severity") == "error" and row.get("host")]
+    told = {str(row["host"]): str(row.get("text", "")).partition(";")[0].partition(" is ")[2] for row in rows}
+    return [Derived(OFF, Origin("", host), {"value": text}) for host, text in sorted(told.items())]
 
 
 def names(journals: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

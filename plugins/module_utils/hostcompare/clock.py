@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -93,3 +94,54 @@ def data(clock: Clock) -> dict[str, Any]:
 def of(row: Mapping[str, Any] | None) -> Clock | None:
     """Return a clock from plain data, None where there is none."""
     return Clock(float(row["low"]), float(row["high"]), bool(row["steady"]), row.get("synchronised")) if row else None
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A clock that has to be corrected.
+
+    :ivar name: of its host.
+    :ivar other: the host whose clock is known best among those that it is apart from.
+    :ivar text: how far it is from that, at least.
+    """
+
+    name: str
+    other: str
+    text: str
+
+
+def gap(one: Clock, other: Clock) -> float:
+    """Return by how many seconds two clocks differ at least; negative where they may be equal."""
+    return max(one.low - other.high, other.low - one.high)
+
+
+def apart(clocks: Mapping[str, Clock], most: float) -> list[Apart]:
+    """Return the clocks that have to be corrected: of two that are apart the one that more are apart from, else the one that is further
+    from the controller.
+
+    :param most: how many seconds clocks may be apart.
+    """
+    left, found = sorted(clocks.items(), key=lambda row: (row[1].low, row[1].high, row[0])), []
+    while left:
+        lows = [clock.low for _name, clock in left]
+        highs = sorted(clock.high for _name, clock in left)
+        if lows[-1] - highs[0] <= most:
+            break
+        last, first = left[-1], min(left, key=lambda row: (row[1].high, row[0]))
+
+        def conflicts(clock: Clock, lows: list[float] = lows, highs: list[float] = highs) -> int:
+            later = len(lows) - bisect.bisect_right(lows, clock.high + most)
+            return later + bisect.bisect_left(highs, clock.low - most)
+
+        worst = max((first, last), key=lambda row: (conflicts(row[1]), abs(row[1].middle), row[0]))
+        left.remove(worst)
+        found.append(_told(worst, [row for row in left if gap(row[1], worst[1]) > most]))
+    return found
+
+
+def _told(worst: tuple[str, Clock], others: Sequence[tuple[str, Clock]]) -> Apart:
+    name, clock = worst
+    other, against = min(others, key=lambda row: (row[1].error, row[0]))
+    number = f", and {len(others) - 1} more" if len(others) > 1 else ""
+    way = "ahead of" if clock.middle > against.middle else "behind"
+    return Apart(name, other, f"at least {gap(clock, against):.3f} s {way} that of {other}{number}")

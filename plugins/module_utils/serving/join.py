@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare import clock
 from ansible_collections.railyard.sglang.plugins.module_utils.serving import outliers
 from ansible_collections.railyard.sglang.plugins.module_utils.serving.ranks import READY
 from ansible_collections.railyard.sglang.plugins.module_utils.serving.steps import FAILED, NOT_TRIED, PROVEN, Step, not_tried
@@ -18,6 +19,8 @@ SCHEMA = 1
 # A host that the run is limited away from, or a stage before it that failed.
 NOT_LOOKED_AT = "not looked at in this run"
 PARTIAL = "in part"
+# Of the comparison of hosts.
+CLOCK_RULE = "compare.clock"
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,54 @@ class Told:
     :ivar ranks: what rank_state returned.
     :ivar proofs: what serving_proof returned, of routers' hosts.
     :ivar evidence: what serving_evidence returned.
+    :ivar clocks: what host_clock returned.
     """
 
     ranks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     proofs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    clocks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What an operator asks for.
+
+    :ivar fail_on_slow: whether a slow pair is a failure; otherwise it is a note.
+    :ivar clock_seconds: how far the clocks of a cluster's hosts may be apart.
+    :ivar waived: rules whose violation is accepted, a note then.
+    """
+
+    fail_on_slow: bool = False
+    clock_seconds: float = 1.0
+    waived: Collection[str] = ()
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def _clocks(hosts: Sequence[str], told: Told, demands: Demands) -> Step:
+    step = Step("clocks")
+    rows = {host: (told.clocks[host].get("ansible_facts") or {}).get("sglang_clock") for host in hosts if host in told.clocks}
+    known = {host: found for host, found in ((host, clock.of(row)) for host, row in rows.items()) if found is not None}
+    if len(hosts) > 1 and len(known) < 2:
+        return not_tried("clocks", NOT_LOOKED_AT)
+    missing = [host for host in hosts if host not in known]
+    if missing and len(hosts) > 1:
+        step.notes.append(f"{NOT_LOOKED_AT}: {_some(missing)}")
+    found = [f"{row.name}: its clock is {row.text}" for row in clock.apart(known, demands.clock_seconds)]
+    if CLOCK_RULE in demands.waived:
+        step.notes += found
+    else:
+        fix = "Fix: synchronise the clocks (chrony, ptp4l), and set this one once; preflight_clock_seconds is how far they may be apart"
+        step.problems += [f"{text}. {fix}" for text in found]
+    step.evidence = (
+        f"no two of {len(known)} hosts are known to be more than {demands.clock_seconds:g} s apart"
+        if len(hosts) > 1
+        else "one host has one clock"
+    )
+    return step.settled()
 
 
 def _ports(hosts: Sequence[str], told: Told) -> Step:
@@ -144,18 +186,16 @@ def _slow(
     return step.settled(), found
 
 
-def cluster(plan: Mapping[str, Any], name: str, told: Told, *, fail_on_slow: bool = False) -> dict[str, Any]:
-    """Return the result of one cluster.
-
-    :param plan: the whole plan.
-    :param fail_on_slow: whether a slow pair is a failure; otherwise it is a note.
-    """
+def cluster(plan: Mapping[str, Any], name: str, told: Told, demands: Demands) -> dict[str, Any]:
+    """Return the result of one cluster of the whole plan."""
     instances = [row for row in plan["instances"] if row["cluster"] == name]
     routers = [row["host"] for row in plan["routers"] if row["cluster"] == name]
     hosts = [host for host, row in plan["hosts"].items() if row["cluster"] == name and row["ranks"]]
     proofs = {host: told.proofs[host] for host in routers if host in told.proofs}
     own = {host: row for host, row in told.ranks.items() if plan["hosts"].get(host, {}).get("cluster") == name}
-    steps = [_ranks(replace(told, ranks=own)), _ports(hosts, told), _registration(instances, told), _bootstrap(instances, told)]
+    everybody = [host for host, row in plan["hosts"].items() if row["cluster"] == name]
+    steps = [_clocks(everybody, told, demands), _ranks(replace(told, ranks=own)), _ports(hosts, told)]
+    steps += [_registration(instances, told), _bootstrap(instances, told)]
     for host, proof in proofs.items():
         steps += [_step(row, host, len(routers) > 1) for row in proof.get("steps") or []]
     if not proofs:
@@ -176,7 +216,7 @@ def cluster(plan: Mapping[str, Any], name: str, told: Told, *, fail_on_slow: boo
         )
     pairs = [row for proof in proofs.values() for row in proof.get("pairs") or []]
     hosts_of = {row["name"]: [rank["host"] for rank in row["ranks"]] for row in instances}
-    slow, found = _slow(pairs, transport, hosts_of, fail_on_slow)
+    slow, found = _slow(pairs, transport, hosts_of, demands.fail_on_slow)
     steps.append(slow)
     return {
         "name": name,
@@ -195,10 +235,12 @@ def verdict(steps: Sequence[Step]) -> str:
     return FAILED if FAILED in states else PARTIAL if NOT_TRIED in states else PROVEN
 
 
-def document(plan: Mapping[str, Any], told: Told, *, fail_on_slow: bool = False, clusters: Sequence[str] | None = None) -> dict[str, Any]:
+def document(
+    plan: Mapping[str, Any], told: Told, demands: Demands | None = None, clusters: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Return the result of every cluster of a plan, or of those named."""
     names = [row["name"] for row in plan["clusters"] if clusters is None or row["name"] in clusters]
-    rows = [cluster(plan, name, told, fail_on_slow=fail_on_slow) for name in names]
+    rows = [cluster(plan, name, told, demands or Demands()) for name in names]
     states = [row["verdict"] for row in rows]
     worst = next((state for state in (FAILED, PARTIAL) if state in states), PROVEN)
     return {"schema": SCHEMA, "verdict": worst, "clusters": rows}

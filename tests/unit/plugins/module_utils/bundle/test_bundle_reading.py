@@ -25,11 +25,13 @@ HOSTS: dict[str, Any] = {
     "gpu/c": {"in_plan": True, "hostname": "d0", "begins": None, "cut": False, "missing": {}},
 }
 FINDINGS = [{"rule": "r", "severity": "error", "host": "gpu-a", "text": "t"}]
+COMPARED = [{"rule": "compare.clock", "severity": "error", "host": "gpu-a", "text": "the clock is at least 5 s behind that of gpu/c; x"}]
 CRASH = ["Scheduler hit an exception: Traceback (most recent call last):", "OSError: [Errno 28] No space left on device"]
 FILES: dict[str, Any] = {
     "manifest.json": {"bundle": 1, "hosts": HOSTS, "incomplete": {"logs/gpu-a.log": "cut off"}, "files": []},
     "README.txt": "Scheduler hit an exception: Traceback (most recent call last):",
     "plan/findings.json": FINDINGS,
+    "facts/summary.json": {"findings": COMPARED, "hosts": []},
     "checks/hosts/gpu-a.json": [{"rule": "preflight.shm", "state": "error", "text": "RuntimeError: CUDA error: an illegal memory access"}],
     "checks/hosts/gpu_c.json": [{"rule": "c", "state": "ok", "text": ""}],
     "units/hosts/gpu-a.json": {"sglang-prefill-0.service": FAILED},
@@ -65,6 +67,7 @@ def check(path: Path) -> None:
     """Assert that a path is understood as the bundle that is described above."""
     found = reading.evidence(str(path))
     assert found.findings == FINDINGS
+    assert found.compared == COMPARED
     assert {host: [row["rule"] for row in rows] for host, rows in found.checks.items()} == {"gpu-a": ["preflight.shm"], "gpu/c": ["c"]}
     assert found.unreachable == ["gpu-b"]
     assert standing.names(found.journals) == {"p0": "gpu-a", "d0": "gpu/c"}

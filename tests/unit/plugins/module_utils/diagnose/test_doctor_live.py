@@ -157,6 +157,26 @@ def test_a_filter_leaves_no_line(served: list[float], severity: str, loaded: cat
     assert found.findings[0].text("title").endswith(f"{CLOSED['text']}; tcp 8998 too")
 
 
+APART = {
+    "rule": "compare.clock",
+    "severity": "error",
+    "host": "d0",
+    "text": "the clock is at least 4.900 s ahead of that of p0; it is +5.000 s within 0.050 s from the controller's, theirs +0.000 s",
+}
+
+
+def test_a_clock_that_is_off_degrades(loaded: catalogue.Catalogue, tmp_path: Path) -> None:
+    path = write(tmp_path, prefill=engine("p0", READY), decode=[*decode(READY), stamped(60, SERVED, "d0")])
+    others = [{**APART, "severity": "waived", "host": "p0"}, {**APART, "rule": "compare.clock-free", "severity": "note", "host": ""}]
+    found = diagnosis.diagnose(str(path), loaded, standing=standing.off([APART, *others]))
+    assert [(row.id, row.host, row.guilty_host, row.severity) for row in found.findings] == [("L61", "d0", "d0", catalogue.DEGRADES)]
+    assert found.findings[0].text("title") == "The host's clock is at least 4.900 s ahead of that of p0"
+    # What the time service says of it follows from it.
+    lines = [*decode(READY), stamped(61, "chronyd[700]: System clock wrong by 4.912345 seconds", "d0")]
+    found = diagnosis.diagnose(str(write(tmp_path / "more", decode=lines)), loaded, standing=standing.off([APART]))
+    assert [(row.id, row.parent) for row in found.findings] == [("L61", ""), ("L13", "L61")]
+
+
 ROUTED_RACK = {
     "prefill": engine("p0", P2P.format("203.0.113.10")),
     "prefill_1": engine("p1", P2P.format("203.0.113.11"), host="203.0.113.11"),

@@ -97,5 +97,5 @@ def test_what_is_said() -> None:
 
 
 def test_gap() -> None:
-    assert clocks.gap(Clock(0, 1), Clock(3, 4)) == clocks.gap(Clock(3, 4), Clock(0, 1)) == 2
-    assert clocks.gap(Clock(0, 2), Clock(1, 4)) < 0
+    assert clock.gap(Clock(0, 1), Clock(3, 4)) == clock.gap(Clock(3, 4), Clock(0, 1)) == 2
+    assert clock.gap(Clock(0, 2), Clock(1, 4)) < 0

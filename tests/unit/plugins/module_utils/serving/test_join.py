@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.clock import Clock, data
 from ansible_collections.railyard.sglang.plugins.module_utils.model import tiny
 from ansible_collections.railyard.sglang.plugins.module_utils.serving import join, proof_page, proof_text
 from ansible_collections.railyard.sglang.plugins.module_utils.serving.join import Told
@@ -45,7 +46,14 @@ def told(plan: dict[str, Any] | None = None) -> Told:
         "first": [0.5, 0.6], "between": [0.02, 0.02], "first_seconds": 0.55, "between_seconds": 0.02,
     }  # fmt: skip
     proof = {"steps": steps, "pairs": [pair], "workers": {}, "sent": {"prefill-0": 100, "decode-0": 100}}
-    return Told(ranks=ranks, proofs={"r0": proof}, evidence=evidence)
+    clocks = {host: clock(0.0) for host in plan["hosts"]}
+    return Told(ranks=ranks, proofs={"r0": proof}, evidence=evidence, clocks=clocks)
+
+
+def clock(ahead: float, error: float = 0.05) -> dict[str, Any]:
+    """Return what host_clock says of a clock that is so many seconds ahead of the controller's."""
+    known = Clock(ahead - error, ahead + error)
+    return {"ansible_facts": {"sglang_clock": data(known)}}
 
 
 def states(document: dict[str, Any]) -> dict[str, str]:
@@ -55,12 +63,14 @@ def states(document: dict[str, Any]) -> dict[str, str]:
 def test_a_healthy_cluster() -> None:
     document = join.document(PLAN, told())
     assert document["verdict"] == "proven"
-    assert states(document) == dict.fromkeys(("ranks", "ports", "registration", "bootstrap", *STEPS, "transport", "slow pairs"), "proven")
+    names = ("clocks", "ranks", "ports", "registration", "bootstrap", *STEPS, "transport", "slow pairs")
+    assert states(document) == dict.fromkeys(names, "proven")
     assert join.problems(document) == []
     said = {step["step"]: step["evidence"] for step in document["clusters"][0]["steps"]}
     assert said["registration"] == "2 engine ranks at 1 bootstrap server, each by its planned address"
     assert said["bootstrap"] == "2 decode hosts reach 1 bootstrap server over new connections"
     assert said["ranks"].startswith("4 ranks are ready")
+    assert said["clocks"] == "no two of 5 hosts are known to be more than 1 s apart"
     assert said["ports"] == "8 planned ports are held by their units on 4 hosts"
 
 
@@ -102,6 +112,10 @@ def fault(change: Any) -> dict[str, Any]:
             "ranks: d1: systemctl show: no answer",
         ),
         (
+            lambda given: given.clocks.update(d0=clock(5.0)),
+            "clocks: d0: its clock is at least 4.900 s ahead of that of d1, and 3 more. Fix: synchronise the clocks",
+        ),
+        (
             lambda given: given.evidence["d0"].update(ports=["nobody listens on 203.0.113.110:30001"]),
             "ports: d0: nobody listens on 203.0.113.110:30001",
         ),
@@ -125,6 +139,35 @@ def test_what_is_not_proven(change: Any, problem: str) -> None:
     (text,) = join.problems(document)
     assert text.startswith(problem)
     assert any(line.startswith(f"- {problem}") for line in proof_text.view(document))
+
+
+def clocks_step(given: Told, demands: join.Demands | None = None) -> dict[str, Any]:
+    (step,) = [step for step in join.document(PLAN, given, demands)["clusters"][0]["steps"] if step["step"] == "clocks"]
+    return dict(step)
+
+
+def test_clocks_that_may_be_apart() -> None:
+    given = told()
+    given.clocks["d0"] = clock(-3.0)
+    assert clocks_step(given)["state"] == "failed"
+    assert clocks_step(given, join.Demands(clock_seconds=4))["problems"] == []
+    waived = clocks_step(given, join.Demands(waived={join.CLOCK_RULE: "the time server is being replaced"}))
+    assert (waived["state"], waived["problems"]) == ("proven", [])
+    assert waived["notes"] == ["d0: its clock is at least 2.900 s behind that of d1, and 3 more"]
+    # Little is known of it.
+    given.clocks["d0"] = clock(-3.0, 2.5)
+    assert clocks_step(given)["state"] == "proven"
+
+
+def test_clocks_that_were_not_looked_at() -> None:
+    given = told()
+    for host in ("p0", "p1"):
+        del given.clocks[host]
+    assert clocks_step(given)["notes"] == ["not looked at in this run: p0, p1"]
+    for host in ("d0", "d1"):
+        given.clocks[host] = {"failed": True, "msg": "the host's answer is no time"}
+    step = clocks_step(given)
+    assert (step["state"], step["evidence"]) == ("not tried", "not looked at in this run")
 
 
 def test_a_run_without_the_router_is_in_part() -> None:
@@ -189,4 +232,4 @@ def test_slow_pairs_are_named_with_hosts_and_counters() -> None:
     assert document["verdict"] != "failed"
     assert any("takes 95.00 s to the first token, usual are 0.56 s, on p2, d0" in line for line in proof_text.view(document))
     assert 'class="slow"' in proof_page.view(document, "x", "y")
-    assert join.document(plan, given, fail_on_slow=True)["verdict"] == "failed"
+    assert join.document(plan, given, join.Demands(fail_on_slow=True))["verdict"] == "failed"
