@@ -72,9 +72,7 @@ def diagnosed(lab: QemuLab, moved: Moved, directory: Path) -> dict[str, Any]:
     return told(lab.play(playbook="playbooks/doctor.yml", variables=variables, seconds=240), directory / "doctor")
 
 
-def test_too_little_memory_may_be_locked(
-    machines: QemuLab, transfers: Transfers, ranks: dict[str, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_too_little_memory_may_be_locked(machines: QemuLab, transfers: Transfers, ranks: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     with for_all_services(machines, "d0", "LimitMEMLOCK=64K"):
         refused = machines.play("--tags", "preflight")
         moved = transfers.move(ranks)
