@@ -18,23 +18,26 @@ STAGES=(static unit units build wheels lab nics parsers molecule)
 PARTS=(lint sanity)
 lint() { tools/lint.sh; }
 sanity() { tools/ansible_test.sh sanity; }
-# Each of the two keeps one processor busy. What the linters say comes after the other's.
+# Each of the two keeps one processor busy. What the slower one says comes after the other's.
 static() {
-  local log=$ROOT/tests/output/lint.log other rc=0
-  lint >"$log" 2>&1 &
-  other=$!
-  sanity || rc=$?
-  wait "$other" || rc=$?
+  local log=$ROOT/tests/output/sanity.log rc=0
+  set -m
+  sanity >"$log" 2>&1 &
+  set +m
+  beside+=($!)
+  lint || rc=$?
+  wait "${beside[-1]}" || rc=$?
+  beside=()
   cat "$log"
   return "$rc"
 }
 # What needs a real parser, or the stack's torch, has a stage of its own.
 PARSED=(tests/unit/test_real_parsers.py tests/unit/test_real_inventories.py tests/unit/test_allreduce_program.py tests/unit/inventories/test_documented.py::test_the_real_parser_reads_the_same_in_a_document)
-# The tests of the plugins but for module_utils: in the short run they run under ansible-test alone.
+# The tests of the plugins but for module_utils: a short run of both stages leaves them to ansible-test.
 plugin_tests() { git ls-files -co --exclude-standard tests/unit/plugins | grep '/test_[^/]*[.]py$' | grep -v /module_utils/; }
 unit() {
   local left_out=("${PARSED[@]:0:3}")
-  [ "$mark" != 'not full' ] || mapfile -t -O 3 left_out < <(plugin_tests)
+  [[ $mark != 'not full' || " ${chosen[*]} " != *' units '* ]] || mapfile -t -O 3 left_out < <(plugin_tests)
   run_pytest -m "$mark" -n 2 tests/unit "${left_out[@]/#/--ignore=}" --deselect="${PARSED[3]}"
 }
 # Under ansible-test's rules, each in a process of its own: the long run takes the tests of module_utils, too.
@@ -59,15 +62,18 @@ lab() {
 # The long tests of interface names: an emulated processor is busy with one generation, so that both run side by side.
 nics() {
   [ "$mark" != 'not full' ] || return 0
-  local networks=() pids=() generations=(bookworm trixie) index rc=0
+  local networks=() generations=(bookworm trixie) index rc=0
   be_able_to_become_root || return 1
   mapfile -t networks < <(PYTHONPATH=$ROOT/.tree python tests/lab/lab_networks.py 2)
+  set -m
   for index in 0 1; do
     RAILYARD_LAB_MANAGEMENT_NETWORK=${networks[index]% *} RAILYARD_LAB_FABRIC_NETWORK=${networks[index]#* } \
       run_pytest --junit-xml="$results/nics-${generations[index]}.xml" -k "${generations[index]}" tests/lab/test_qemu_nic_*.py &
-    pids+=($!)
+    beside+=($!)
   done
-  for index in "${pids[@]}"; do wait "$index" || rc=$?; done
+  set +m
+  for index in "${beside[@]}"; do wait "$index" || rc=$?; done
+  beside=()
   return "$rc"
 }
 molecule() { be_able_to_become_root && tools/molecule.sh test --no-command-borders "${scenarios[@]}"; }
@@ -105,8 +111,11 @@ run_pytest() { PYTHONPATH=$ROOT/.tree pytest --quiet --junit-xml="$results/$stag
 # Add up one attribute of the test suites in pytest's result files.
 count() { { cat "$results"/*.xml 2>/dev/null || true; } | { grep -o "<testsuite [^>]*" || true; } | sed "s/.* $1=\"\([0-9]*\)\".*/\1/" | awk '{ n += $1 } END { print n + 0 }'; }
 
+# Process groups of their own: Ctrl-C reaches the others alone.
+beside=()
 summary() {
-  local status=$? bad skipped
+  local status=$? bad skipped other
+  for other in "${beside[@]}"; do kill -- "-$other" 2>/dev/null || true; done
   say ''
   printf '%s\n' "${seconds[@]}"
   printf '  %-10s %8s s\n' total "$(seconds_since "$begin")"

@@ -20,12 +20,14 @@ from ansible_collections.railyard.sglang.plugins.module_utils.hostcompare.views 
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views import reading, report
 from ansible_collections.railyard.sglang.plugins.module_utils.launch.views.text import findings as lines
 from ansible_collections.railyard.sglang.plugins.module_utils.report.keeping import file_of, keep
+from ansible_collections.railyard.sglang.plugins.plugin_utils import waivers
 from ansible_collections.railyard.sglang.plugins.plugin_utils.controller import ControllerAction
 from ansible_collections.railyard.sglang.plugins.plugin_utils.plain import plain
 
 SPEC: dict[str, dict[str, Any]] = {
     "plan": {"type": "dict", "required": True},
     "clock_seconds": {"type": "float", "default": 1.0},
+    "only_clocks": {"type": "bool", "default": False},
     "directory": {"type": "path"},
     "fail_on": {"type": "str", "choices": ["error", "warning", "note"], "default": "error"},
     "show": {"type": "bool", "default": True},
@@ -74,7 +76,8 @@ class ActionModule(ControllerAction):
             fix = "name a rule of docs/host-comparison.md that may be waived, and why its violation is accepted"
             return {**result, "failed": True, "msg": f"sglang_waive: {'; '.join(wrong)}. Fix: {fix}"}
         seen, found = compare(
-            given, facts, clocks, absent=set(hosts) - looked, clock_seconds=options["clock_seconds"], **settings,
+            given, facts, clocks, absent=set(hosts) - looked, clock_seconds=options["clock_seconds"],
+            only_clocks=options["only_clocks"], **settings,
         )
         rows = [asdict(row) for row in found.findings()]
         table, state = text.view(seen, found), {"changed": False, "msg": ""}
@@ -101,15 +104,12 @@ class ActionModule(ControllerAction):
 
     def _settings(self, hosts: Mapping[str, str], task_vars: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Return what clusters allow, and what is wrong with it: variables of a cluster are the same on all of its hosts."""
-        routed, waived, wrong = set(), {}, []
-        for cluster in dict.fromkeys(hosts.values()):
-            row = task_vars["hostvars"][next(host for host, own in hosts.items() if own == cluster)]
+        routed, wrong = set(), []
+        for cluster, row in waivers.settings(hosts, task_vars):
             if row.get("sglang_rails_routed"):
                 routed.add(cluster)
-            given = plain(row.get("sglang_waive"))
-            waived[cluster] = catalogue.waivers(given)
-            wrong += [f"{text} (cluster {cluster})" for text in catalogue.wrong_waivers(given)]
-        return {"routed": routed, "waived": waived}, wrong
+            wrong += [f"{text} (cluster {cluster})" for text in catalogue.wrong_waivers(plain(row.get("sglang_waive")))]
+        return {"routed": routed, "waived": waivers.waived(hosts, task_vars)}, wrong
 
     def _write(self, directory: str, files: Mapping[str, str], facts: Mapping[str, Any]) -> dict[str, Any]:
         """Write what differs. Facts of hosts that this run has not looked at stay."""

@@ -10,11 +10,19 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.railyard.sglang.plugins.action.serving_report import CLOCKS, RANKS, gathered, told_of, written
+from ansible_collections.railyard.sglang.plugins.action.serving_report import (
+    CLOCKS,
+    RANKS,
+    demands,
+    gathered,
+    told_of,
+    written,
+    wrong_seconds,
+)
 from ansible_collections.railyard.sglang.plugins.module_utils.serving import expect, join, proof_text, texts
 from ansible_collections.railyard.sglang.plugins.plugin_utils.plain import plain
 
-OWN = ("plan", "directory", "fail_on_slow", "clock_seconds", "waive")
+OWN = ("plan", "directory", "fail_on_slow", "clock_seconds")
 
 
 def source_of(plan: dict[str, Any], cluster: str) -> str:
@@ -33,6 +41,8 @@ class ActionModule(ActionBase):
         """Return the result of the module; where it failed, after the table was shown and written."""
         super().run(tmp, task_vars)
         arguments, task_vars = dict(self._task.args), task_vars or {}
+        if wrong := wrong_seconds(arguments):
+            return {"failed": True, "msg": wrong}
         plan = plain(arguments.get("plan") or {})
         router = plain(arguments["router"])
         if plan.get("instances") and not arguments.get("workers"):
@@ -52,9 +62,12 @@ class ActionModule(ActionBase):
             return result
         proofs, clocks = {router["host"]: result}, gathered(task_vars, plan, CLOCKS)
         told = join.Told(ranks=gathered(task_vars, plan, RANKS), proofs=proofs, clocks=clocks)
-        demands = join.Demands(clock_seconds=float(arguments.get("clock_seconds") or 1.0), waived=plain(arguments.get("waive") or {}))
-        document = join.document(plan, told, demands, clusters=[router["cluster"]])
+        document = join.document(plan, told, demands(arguments, plan, task_vars), [router["cluster"]])
         table = proof_text.view(document)
+        found = join.problems(document)
+        if found and not result.get("failed"):
+            # The requests were served, and something else is not as planned.
+            result |= {"failed": True, "problems": found, "msg": "\n".join(f"- {text}" for text in found)}
         if result.get("failed"):
             Display().display("\n".join(table))
         files = written(arguments.get("directory"), document, told_of(router["cluster"]), self._task.check_mode)

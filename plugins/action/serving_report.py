@@ -15,6 +15,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.railyard.sglang.plugins.module_utils.report.keeping import keep
 from ansible_collections.railyard.sglang.plugins.module_utils.serving import join, proof_page, proof_text
+from ansible_collections.railyard.sglang.plugins.plugin_utils import waivers
 from ansible_collections.railyard.sglang.plugins.plugin_utils.controller import ControllerAction
 from ansible_collections.railyard.sglang.plugins.plugin_utils.plain import plain
 
@@ -23,7 +24,6 @@ SPEC: dict[str, dict[str, Any]] = {
     "directory": {"type": "str", "default": ""},
     "fail_on_slow": {"type": "bool", "default": False},
     "clock_seconds": {"type": "float", "default": 1.0},
-    "waive": {"type": "dict", "default": {}},
     "show": {"type": "bool", "default": True},
     "fail": {"type": "bool", "default": True},
 }
@@ -43,6 +43,23 @@ def gathered(task_vars: Mapping[str, Any], plan: Mapping[str, Any], name: str) -
         if isinstance(row, Mapping) and not row.get("skipped") and not row.get("unreachable"):
             found[host] = plain(row)
     return found
+
+
+def wrong_seconds(options: Mapping[str, Any]) -> str:
+    """Return what is wrong with a limit of time, or an empty text."""
+    given = options.get("clock_seconds", 1.0)
+    try:
+        if float(given) > 0:
+            return ""
+    except (TypeError, ValueError):
+        pass
+    return f"clock_seconds {given} is no number above 0. Fix: verify_clock_seconds, or preflight_clock_seconds that it follows"
+
+
+def demands(options: Mapping[str, Any], plan: Mapping[str, Any], task_vars: Mapping[str, Any]) -> join.Demands:
+    """Return what is asked for, with what the operator of each cluster accepts."""
+    waived = waivers.waived({host: str(row["cluster"]) for host, row in plan["hosts"].items()}, task_vars)
+    return join.Demands(bool(options.get("fail_on_slow")), float(options.get("clock_seconds", 1.0)), waived)
 
 
 def told_of(*names: str) -> str:
@@ -78,8 +95,10 @@ class ActionModule(ControllerAction):
         missing = [key for key in ("clusters", "instances", "routers", "hosts") if key not in plan]
         if missing:
             return {**result, "failed": True, "msg": f"plan: has no {', '.join(missing)}; give what railyard.sglang.plan returns as plan"}
+        if wrong := wrong_seconds(options):
+            return {**result, "failed": True, "msg": wrong}
         told = join.Told(*(gathered(task_vars, plan, name) for name in (RANKS, PROOF, EVIDENCE, CLOCKS)))
-        document = join.document(plan, told, join.Demands(options["fail_on_slow"], options["clock_seconds"], options["waive"]))
+        document = join.document(plan, told, demands(options, plan, task_vars))
         table = proof_text.view(document)
         if options["show"]:
             Display().display("\n".join(table))

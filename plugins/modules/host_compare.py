@@ -25,6 +25,10 @@ options:
     description: How many seconds clocks may be apart. Two are apart only where the uncertainty of both leaves no other possibility.
     type: float
     default: 1.0
+  only_clocks:
+    description: Compare nothing but clocks. No facts are needed then.
+    type: bool
+    default: false
   directory:
     description:
       - Directory on the controller for C(summary.txt), C(summary.html), C(summary.json) and the facts of every host, C(HOST.json).

@@ -37,10 +37,6 @@ options:
     description: See M(railyard.sglang.serving_report). Read by the action plugin.
     type: float
     default: 1.0
-  waive:
-    description: See M(railyard.sglang.serving_report). Read by the action plugin.
-    type: dict
-    default: {}
   router:
     description: The router, from its host's slice of the plan.
     type: dict
@@ -184,7 +180,6 @@ ARGUMENTS: Dict[str, Dict[str, Any]] = {
     "directory": {"type": "str", "default": ""},
     "fail_on_slow": {"type": "bool", "default": False},
     "clock_seconds": {"type": "float", "default": 1.0},
-    "waive": {"type": "dict", "default": {}},
     "router": {"type": "dict", "required": True},
     "workers": {"type": "list", "elements": "dict"},
     "prompt": {"type": "str", "default": "Say hello."},

@@ -28,13 +28,10 @@ options:
     type: bool
     default: false
   clock_seconds:
-    description: How many seconds the clocks of a cluster's hosts may be apart.
+    description:
+      - How many seconds the clocks of a cluster's hosts may be apart. Where its C(sglang_waive) accepts rule C(compare.clock) it is a note.
     type: float
     default: 1.0
-  waive:
-    description: Rules whose violation is accepted, with the reason. C(compare.clock) makes a clock that is apart a note.
-    type: dict
-    default: {}
   show:
     description: Whether to show the table.
     type: bool

@@ -318,15 +318,17 @@ def test_tcp_where_rdma_was_planned(pair: Lab, tmp_path: Path) -> None:
             later.enter_context(started_as(pair, rank, named, lines=("UnsetEnvironment=MC_FORCE_TCP",)))
         for rank in ranks:
             healthy(pair, rank)
-        assert pair.serving(60) > 0
-        refused = pair.play("--tags", "preflight", variables=planned, seconds=240).refused()
+        assert pair.serving(60 * pair.pace) > 0
+        refused = pair.play("--tags", "preflight", variables=planned, seconds=240)
         text = refusal(pair, "p0", variables=planned)
         found = diagnosis(pair, since, tmp_path / "broken")
     pair.serving(MENDED_SECONDS * pair.pace)
     since = now()
     pair.play("--tags", "verify", variables=usual, seconds=240).succeeded()
     after = diagnosis(pair, since, tmp_path / "mended")
-    assert re.search(r"mlx5_0\b", refused)
+    assert refused.rc != 0
+    assert set(refused.failures) == {"p0", "d0"}
+    assert all("mlx5_0" in why for why in refused.failures.values()), refused.failures
     assert re.search(r"transport: (prefill|decode)-0 rank 0 on [pd]0: RDMA is planned, and its log says", text), text
     assert (found["first"], found["verdict"]) == ("L15", "degrades")
     assert {place["host"] for place in found["findings"][0]["places"]} == {"p0", "d0"}

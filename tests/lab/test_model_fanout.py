@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from labkit import Lab, Labs
 
+from ansible_collections.railyard.sglang.plugins.module_utils.model import directory
 from ansible_collections.railyard.sglang.tests.unit.support import models
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
 
 SHARDS, SHARD_BYTES = 4, 8 << 20
 SOURCE, OTHERS = "p0", ["p1", "p2", "p3", "d0", "d1", "d2", "d3"]
-PLACE = "/opt/models/large"
+PLACE, BARE = "/opt/models/large", "/opt/bare-python"
+#: What moves the pieces, by its text.
+AGENT = "'import [l]ibtorrent'"
 RECEIVED = "cat /sys/class/net/fab0/statistics/rx_bytes /sys/class/net/mgmt0/statistics/rx_bytes"
 
 
@@ -41,9 +43,11 @@ def hosts_that_share(labs: Labs, tmp_path_factory: pytest.TempPathFactory) -> It
         "model_origin": {"type": "directory", "path": "/srv/origin"},
         "model_fanout": True,
         "model_poll_seconds": 1,
+        "model_reserve_gib": 0,
     }
     yield fleet
-    labs.take_down()
+    if not labs.keep:
+        labs.take_down()
 
 
 def received(fleet: Fleet, host: str) -> tuple[int, int]:
@@ -54,7 +58,8 @@ def received(fleet: Fleet, host: str) -> tuple[int, int]:
 
 def whole(fleet: Fleet, host: str) -> bool:
     """Return whether a host has every byte of the model where engines look for it."""
-    return fleet.run(host, f"cd {PLACE} && sha256sum --check --strict --quiet SHA256SUMS", seconds=120).returncode == 0
+    wanted = (fleet.scratch / "origin" / directory.SUMS).read_text(encoding="utf-8")
+    return fleet.run(host, f"cd {PLACE} && sha256sum --check --strict --quiet -", wanted, seconds=120).returncode == 0
 
 
 def test_seven_hosts_get_it_over_the_fabric(fleet: Fleet) -> None:
@@ -89,10 +94,11 @@ def test_hosts_and_a_controller_that_die_meanwhile(fleet: Fleet) -> None:
     running.until(sharing, 240)
     partial = "test -n \"$(find /opt/models/.versions/large/.partial -size +1M)\""
     fleet.ssh(dies, f"for _second in $(seq 60); do ! {partial} || exit 0; sleep 1; done; exit 1", seconds=90)
-    fleet.ssh(dies, "pkill --signal KILL --full swarm")
+    fleet.ssh(dies, f"pkill --signal KILL --full {AGENT}")
     running.kill()
     for host in lost:
-        fleet.run(host, "pkill --signal KILL --full swarm")
+        if host != dies:
+            fleet.ssh(host, f"pkill --signal KILL --full {AGENT}")
         assert fleet.run(host, f"test -e {PLACE}").returncode != 0, "what is not whole is not where engines look for it"
     run = fleet.play("--tags", "model").succeeded()
     assert set(run.changed) == set(lost)
@@ -108,11 +114,14 @@ def test_a_damaged_shard_is_replaced_by_that_of_another_host(fleet: Fleet) -> No
     assert whole(fleet, "d1")
 
 
-def test_without_libtorrent_it_is_named_and_nothing_is_lost(fleet: Fleet, tmp_path: Path) -> None:
+def test_without_libtorrent_it_is_named_and_nothing_is_lost(fleet: Fleet) -> None:
     fleet.ssh("p2", f"rm -r {PLACE} /opt/models/.versions")
-    given = {**fleet.variables, "model_fanout_python": "/opt/none/python3"}
-    text = fleet.play("--tags", "model", variables=given).refused()
-    assert "libtorrent" in text or "/opt/none/python3" in text
+    # A Python that sees none of the system's packages.
+    fleet.ssh("p2", f"printf '#!/bin/sh\\nexec python3 -I -S \"$@\"\\n' > {BARE} && chmod 755 {BARE}")
+    for host in (SOURCE, *OTHERS):
+        fleet.ssh(host, f"test -e {BARE} || ln -s /usr/bin/python3 {BARE}")
+    text = fleet.play("--tags", "model", variables={**fleet.variables, "model_fanout_python": BARE}).refused()
+    assert "install python3-libtorrent (Debian, Ubuntu)" in text
     assert fleet.run("p2", f"test -e {PLACE}").returncode != 0
     assert whole(fleet, SOURCE)
     assert set(fleet.play("--tags", "model").succeeded().changed) == {"p2"}

@@ -15,9 +15,8 @@ from labkit import Lab
 pytestmark = pytest.mark.lab
 
 STEPS = {
-    "ranks", "ports", "registration", "bootstrap", "router", "workers", "pairs", "chat", "stream", "long prompt", "UTF-8", "concurrency",
-    "answer",
-    "transport", "slow pairs",
+    "clocks", "ranks", "ports", "registration", "bootstrap", "router", "workers", "pairs", "chat", "stream", "long prompt", "UTF-8",
+    "concurrency", "answer", "transport", "slow pairs",
 }  # fmt: skip
 
 

@@ -54,11 +54,11 @@ def for_all_services(lab: QemuLab, host: str, setting: str) -> Iterator[None]:
     """Let a host have a drop-in of all its services, as a site has that wrote it for something else."""
     place = "/etc/systemd/system/service.d"
     text = shlex.quote(f"[Service]\n{setting}\n")
-    lab.ssh(host, f"mkdir -p {place} && printf %s {text} > {place}/10-site.conf && systemctl daemon-reload", seconds=60)
     try:
+        lab.ssh(host, f"mkdir -p {place} && printf %s {text} > {place}/10-site.conf && systemctl daemon-reload", seconds=120)
         yield
     finally:
-        lab.ssh(host, f"rm {place}/10-site.conf && rmdir {place} && systemctl daemon-reload", seconds=60)
+        lab.ssh(host, f"rm -rf {place} && systemctl daemon-reload", seconds=120)
 
 
 def diagnosed(lab: QemuLab, moved: Moved, directory: Path) -> dict[str, Any]:

@@ -97,25 +97,26 @@ def test_the_same_over_tcp_is_told_apart(transfers: Transfers, ranks: dict[str, 
 
 
 @contextmanager
-def cut(lab: QemuLab) -> Iterator[None]:
-    """Cut the chosen rails of p0, and plug them in again."""
+def cut(lab: QemuLab, *hosts: str) -> Iterator[None]:
+    """Cut the chosen rails of hosts, and plug them in again."""
     state = "; ".join(f"cat /sys/class/infiniband/mlx5_{rail}/ports/1/state" for rail in CHOSEN)
+    rails = [(host, rail) for host in hosts for rail in CHOSEN]
     try:
-        for rail in CHOSEN:
-            lab.set_link("p0", rail, up=False)
-        assert lab.becomes("p0", state, "1: DOWN\n1: DOWN", 15)
+        for host, rail in rails:
+            lab.set_link(host, rail, up=False)
+        assert all(lab.becomes(host, state, "1: DOWN\n1: DOWN", 15) for host in hosts)
         yield
     finally:
-        for rail in CHOSEN:
-            lab.set_link("p0", rail, up=True)
-        assert lab.becomes("p0", state, "4: ACTIVE\n4: ACTIVE", 30)
+        for host, rail in rails:
+            lab.set_link(host, rail, up=True)
+        assert all(lab.becomes(host, state, "4: ACTIVE\n4: ACTIVE", 30) for host in hosts)
 
 
 def test_rails_that_are_cut_before_the_start_are_named_and_tcp_does_not_step_in(
     machines: QemuLab, transfers: Transfers, fewer: dict[str, dict[str, Any]]
 ) -> None:
     assert argument(fewer["p0"], "disaggregation-ib-device") == "mlx5_1,mlx5_5"
-    with cut(machines):
+    with cut(machines, "p0"):
         refused = machines.play("--tags", "preflight", variables=FEWER).refused()
         moved = transfers.move(fewer)
     tell(machines, "kv with cut rails", moved)
@@ -127,19 +128,22 @@ def test_rails_that_are_cut_before_the_start_are_named_and_tcp_does_not_step_in(
 def test_without_the_plans_word_tcp_steps_in_where_rails_are_cut(
     machines: QemuLab, transfers: Transfers, fewer: dict[str, dict[str, Any]]
 ) -> None:
-    with cut(machines):
-        moved = transfers.move(fewer, MC_FORCE_HCA=None)
-    tell(machines, "kv with cut rails and nothing against TCP", moved)
-    assert moved.whole, moved.sent | {"log": moved.log[-3000:]}
-    assert moved.carriers == ["tcp"]
-    print(moved.log)
+    with cut(machines, "p0"):
+        one = transfers.move(fewer, MC_FORCE_HCA=None)
+    with cut(machines, *HOSTS):
+        both = transfers.move(fewer, MC_FORCE_HCA=None)
+    tell(machines, "kv with cut rails and nothing against TCP", both)
+    # TCP at one end does not speak with RDMA at the other.
+    assert not one.whole
+    assert both.whole, both.sent | {"log": both.log[-3000:]}
+    assert both.carriers == ["tcp"]
 
 
 def test_rails_that_are_cut_while_the_engines_run_end_the_transfer_and_tcp_does_not_step_in(
     machines: QemuLab, transfers: Transfers, fewer: dict[str, dict[str, Any]]
 ) -> None:
     with ExitStack() as later:
-        moved = transfers.move(fewer, before_sending=lambda: later.enter_context(cut(machines)))
+        moved = transfers.move(fewer, before_sending=lambda: later.enter_context(cut(machines, "p0")))
     tell(machines, "kv with rails cut on the way", moved)
     # Both engines ran, and the transfer itself says that it failed.
     assert "error" not in moved.sent, moved.sent | {"log": moved.log[-3000:]}

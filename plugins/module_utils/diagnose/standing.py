@@ -60,7 +60,9 @@ def off(compared: Iterable[Mapping[str, Any]]) -> list[Derived]:
     """
     rows = [row for row in compared if row.get("rule") == CLOCK and row.get("severity") == "error" and row.get("host")]
     told = {str(row["host"]): str(row.get("text", "")).partition(";")[0].partition(" is ")[2] for row in rows}
-    return [Derived(OFF, Origin("", host), {"value": text}) for host, text in sorted(told.items())]
+    # One finding for all of them, so that its title has to name each.
+    text = "; ".join(f"that of {host} is {how}" for host, how in sorted(told.items()))
+    return [Derived(OFF, Origin("", host), {"value": text}) for host in sorted(told)]
 
 
 def names(journals: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -99,11 +99,10 @@ class Host:
         return before != self.offer.version or bool(pruned), pruned
 
     def send(self, plan: swarm.Plan, name: str, command: Sequence[str]) -> Dict[str, Any]:
-        """Be the source; return what became of the others."""
-        meter = Meter(self.store.folder, self.offer.total)
+        """Be the source; return what became of the others. A later run waits until this one is through. Raises ModelError."""
         sizes = {file.name: file.size for file in self.offer.files}
-        try:
-            meter.set(0, state="reading the model")
+        with self.store.lock():
+            meter = Meter(self.store.folder, self.offer.total)
 
             def make() -> bytes:
                 return torrent.make(self.tree, self.offer.version, sizes, plan.token, threads=self.options.threads)
@@ -112,9 +111,11 @@ class Host:
                 slowest = min((other["done"] for other in row["hosts"].values()), default=0)
                 meter.set(slowest, state="sending", hosts=row["hosts"])
 
-            return swarm.send(plan, name, self.store.folder, command, progress, make=make)
-        finally:
-            meter.close()
+            try:
+                meter.set(0, state="reading the model")
+                return swarm.send(plan, name, self.store.folder, command, progress, make=make)
+            finally:
+                meter.close()
 
     def receive(self, plan: swarm.Plan, name: str, command: Sequence[str]) -> Dict[str, Any]:
         """Receive, verify and publish; return the last state of the transfer. Raises ModelError."""

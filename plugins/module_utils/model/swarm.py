@@ -215,8 +215,13 @@ class Receiver:
 
     def run(self) -> Dict[str, Any]:
         """Receive, verify, and pass on until all have the model; return the last state. Raises ModelError."""
-        with Agent(self.command, self.plan, self.host, self.directory, whole=False) as agent:
-            return self._follow(agent)
+        try:
+            with Agent(self.command, self.plan, self.host, self.directory, whole=False) as agent:
+                return self._follow(agent)
+        except BaseException:
+            # Nobody need wait until it counts as lost.
+            self._report("failed", 0)
+            raise
 
     def _report(self, state: str, done: int) -> Optional[Dict[str, Any]]:
         try:
@@ -248,7 +253,6 @@ class Receiver:
                 asked = now
             self.progress({**row, "state": state, "from": (answer or {}).get("from")})
             if state == "receiving" and (now - moved > self.plan.stall or now - began > self.plan.seconds):
-                self._report("failed", done)
                 before = (answer or {}).get("from") or f"the board of {self.plan.source}, which does not answer"
                 problem = f"no new byte for {now - moved:.0f} s; it receives from {before}"
                 raise ModelError(f"the model on {self.host}", problem, PEER_PORT_FIX)

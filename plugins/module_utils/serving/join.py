@@ -45,38 +45,40 @@ class Demands:
 
     :ivar fail_on_slow: whether a slow pair is a failure; otherwise it is a note.
     :ivar clock_seconds: how far the clocks of a cluster's hosts may be apart.
-    :ivar waived: rules whose violation is accepted, a note then.
+    :ivar waived: cluster to rules whose violation is accepted, a note then.
     """
 
     fail_on_slow: bool = False
     clock_seconds: float = 1.0
-    waived: Collection[str] = ()
+    waived: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def _clocks(hosts: Sequence[str], told: Told, demands: Demands) -> Step:
-    step = Step("clocks")
-    rows = {host: (told.clocks[host].get("ansible_facts") or {}).get("sglang_clock") for host in hosts if host in told.clocks}
-    known = {host: found for host, found in ((host, clock.of(row)) for host, row in rows.items()) if found is not None}
-    if len(hosts) > 1 and len(known) < 2:
-        return not_tried("clocks", NOT_LOOKED_AT)
-    missing = [host for host in hosts if host not in known]
-    if missing and len(hosts) > 1:
-        step.notes.append(f"{NOT_LOOKED_AT}: {_some(missing)}")
-    found = [f"{row.name}: its clock is {row.text}" for row in clock.apart(known, demands.clock_seconds)]
-    if CLOCK_RULE in demands.waived:
+def _clocks(hosts: Sequence[str], told: Told, seconds: float, waived: bool) -> Step:
+    if len(hosts) == 1:
+        return Step("clocks", evidence="one host has one clock")
+    step, known = Step("clocks"), {}
+    for host in (host for host in hosts if host in told.clocks):
+        measured = clock.of((told.clocks[host].get("ansible_facts") or {}).get("sglang_clock"))
+        if measured is None:
+            step.notes.append(f"{host}: its clock was not measured: {told.clocks[host].get('msg', '')}")
+        else:
+            known[host] = measured
+    missing = [host for host in hosts if host not in told.clocks]
+    step.notes += [f"{NOT_LOOKED_AT}: {_some(missing)}"] if missing else []
+    if len(known) < 2:
+        return replace(not_tried("clocks", NOT_LOOKED_AT), notes=step.notes)
+    found = [f"{row.name}: its clock is {row.text}" for row in clock.apart(known, seconds)]
+    if waived:
         step.notes += found
     else:
         fix = "Fix: synchronise the clocks (chrony, ptp4l), and set this one once; preflight_clock_seconds is how far they may be apart"
         step.problems += [f"{text}. {fix}" for text in found]
-    step.evidence = (
-        f"no two of {len(known)} hosts are known to be more than {demands.clock_seconds:g} s apart"
-        if len(hosts) > 1
-        else "one host has one clock"
-    )
+    count = f"{len(found) or 'none'} {'are' if len(found) > 1 else 'is'}"
+    step.evidence = f"of {len(known)} clocks {count} known to be more than {seconds:g} s off"
     return step.settled()
 
 
@@ -194,7 +196,8 @@ def cluster(plan: Mapping[str, Any], name: str, told: Told, demands: Demands) ->
     proofs = {host: told.proofs[host] for host in routers if host in told.proofs}
     own = {host: row for host, row in told.ranks.items() if plan["hosts"].get(host, {}).get("cluster") == name}
     everybody = [host for host, row in plan["hosts"].items() if row["cluster"] == name]
-    steps = [_clocks(everybody, told, demands), _ranks(replace(told, ranks=own)), _ports(hosts, told)]
+    clocks = _clocks(everybody, told, demands.clock_seconds, CLOCK_RULE in demands.waived.get(name, ()))
+    steps = [clocks, _ranks(replace(told, ranks=own)), _ports(hosts, told)]
     steps += [_registration(instances, told), _bootstrap(instances, told)]
     for host, proof in proofs.items():
         steps += [_step(row, host, len(routers) > 1) for row in proof.get("steps") or []]

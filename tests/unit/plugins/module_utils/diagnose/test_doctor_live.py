@@ -170,7 +170,12 @@ def test_a_clock_that_is_off_degrades(loaded: catalogue.Catalogue, tmp_path: Pat
     others = [{**APART, "severity": "waived", "host": "p0"}, {**APART, "rule": "compare.clock-free", "severity": "note", "host": ""}]
     found = diagnosis.diagnose(str(path), loaded, standing=standing.off([APART, *others]))
     assert [(row.id, row.host, row.guilty_host, row.severity) for row in found.findings] == [("L61", "d0", "d0", catalogue.DEGRADES)]
-    assert found.findings[0].text("title") == "The host's clock is at least 4.900 s ahead of that of p0"
+    assert found.findings[0].text("title") == "Clocks are off: that of d0 is at least 4.900 s ahead of that of p0"
+    two = [APART, {**APART, "host": "p1", "text": "the clock is at least 2 s behind that of p0; more"}]
+    found = diagnosis.diagnose(str(path), loaded, standing=standing.off(two))
+    assert [row.text("title").partition(": ")[2] for row in found.findings] == [
+        "that of d0 is at least 4.900 s ahead of that of p0; that of p1 is at least 2 s behind that of p0"
+    ]
     # What the time service says of it follows from it.
     lines = [*decode(READY), stamped(61, "chronyd[700]: System clock wrong by 4.912345 seconds", "d0")]
     found = diagnosis.diagnose(str(write(tmp_path / "more", decode=lines)), loaded, standing=standing.off([APART]))

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.railyard.sglang.plugins.module_utils.model import directory, fanout, provide, record, swarm, torrent
+from ansible_collections.railyard.sglang.plugins.module_utils.model import board, directory, fanout, provide, record, swarm, torrent
 from ansible_collections.railyard.sglang.plugins.module_utils.model.errors import ModelError
 from ansible_collections.railyard.sglang.plugins.module_utils.model.source import Directory
 from ansible_collections.railyard.sglang.tests.unit.support import models
@@ -194,6 +194,37 @@ def test_a_source_that_reads_for_long_is_waited_for(
     ended = distribute(tmp_path, offer, ["a"], stall=3)
     assert ended["s"]["hosts"]["a"]["state"] == "whole"
     assert directory.manifest(str(tmp_path / "a" / "m")) == directory.manifest(str(source))
+
+
+@needs_libtorrent
+def test_one_whose_process_ends_is_not_waited_for(tmp_path: Path, offer: fanout.Offer) -> None:
+    plan = swarm.Plan({name: ADDRESSES[name] for name in "sa"}, TOKEN, free_port(), seconds=300)
+    ended: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: ended.append(host(tmp_path, "s", offer).send(plan, "s", COMMAND)), daemon=True)
+    began = time.monotonic()
+    thread.start()
+    with pytest.raises(ModelError, match="the process that moves the pieces: ended: status 3"):
+        host(tmp_path, "a", offer).receive(swarm.Plan(plan.addresses, TOKEN, plan.port), "a", [PYTHON, "-c", "raise SystemExit(3)"])
+    thread.join(60)
+    assert (ended[0]["hosts"]["a"]["state"], ended[0]["late"]) == ("failed", [])
+    assert time.monotonic() - began < board.LOST
+
+
+@needs_libtorrent
+def test_a_source_waits_for_one_that_an_earlier_run_has_left(tmp_path: Path, offer: fanout.Offer) -> None:
+    port, ended = free_port(), []
+
+    def work(seconds: float) -> None:
+        plan = swarm.Plan({name: ADDRESSES[name] for name in "sa"}, TOKEN, port, seconds=seconds)
+        ended.append((seconds, host(tmp_path, "s", offer).send(plan, "s", COMMAND)["late"]))
+
+    threads = [threading.Thread(target=work, args=(seconds,), daemon=True) for seconds in (4.0, 1.0)]
+    for thread in threads:
+        thread.start()
+        time.sleep(1)
+    for thread in threads:
+        thread.join(60)
+    assert ended == [(4.0, ["a"]), (1.0, ["a"])]
 
 
 @needs_libtorrent

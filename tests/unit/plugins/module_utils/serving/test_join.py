@@ -70,7 +70,7 @@ def test_a_healthy_cluster() -> None:
     assert said["registration"] == "2 engine ranks at 1 bootstrap server, each by its planned address"
     assert said["bootstrap"] == "2 decode hosts reach 1 bootstrap server over new connections"
     assert said["ranks"].startswith("4 ranks are ready")
-    assert said["clocks"] == "no two of 5 hosts are known to be more than 1 s apart"
+    assert said["clocks"] == "of 5 clocks none is known to be more than 1 s off"
     assert said["ports"] == "8 planned ports are held by their units on 4 hosts"
 
 
@@ -151,7 +151,9 @@ def test_clocks_that_may_be_apart() -> None:
     given.clocks["d0"] = clock(-3.0)
     assert clocks_step(given)["state"] == "failed"
     assert clocks_step(given, join.Demands(clock_seconds=4))["problems"] == []
-    waived = clocks_step(given, join.Demands(waived={join.CLOCK_RULE: "the time server is being replaced"}))
+    waived = clocks_step(given, join.Demands(waived={"lab": {join.CLOCK_RULE: "the time server is being replaced"}}))
+    assert clocks_step(given, join.Demands(waived={"other": {join.CLOCK_RULE: "not this cluster"}}))["state"] == "failed"
+    assert waived["evidence"] == "of 5 clocks 1 is known to be more than 1 s off"
     assert (waived["state"], waived["problems"]) == ("proven", [])
     assert waived["notes"] == ["d0: its clock is at least 2.900 s behind that of d1, and 3 more"]
     # Little is known of it.
@@ -165,9 +167,10 @@ def test_clocks_that_were_not_looked_at() -> None:
         del given.clocks[host]
     assert clocks_step(given)["notes"] == ["not looked at in this run: p0, p1"]
     for host in ("d0", "d1"):
-        given.clocks[host] = {"failed": True, "msg": "the host's answer is no time"}
+        given.clocks[host] = {"msg": "the host's answer is no time"}
     step = clocks_step(given)
     assert (step["state"], step["evidence"]) == ("not tried", "not looked at in this run")
+    assert step["notes"][0] == "d0: its clock was not measured: the host's answer is no time"
 
 
 def test_a_run_without_the_router_is_in_part() -> None:
