@@ -56,6 +56,18 @@ def measure(ask: Ask, attempts: int, enough: float, seconds: float) -> tuple[clo
     return clock.combine(spans, told), spans, answer
 
 
+def told(action: ActionBase) -> dict[str, Any]:
+    """Return what the host of another task's action says of its clock, as M(host_clock) does; or C(problem)."""
+    usual = {name: row["default"] for name, row in SPEC.items()}
+    found, _spans, answer = measure(lambda command: asked(action, command), **usual)
+    return {"problem": f"its answer to {READ!r} is no time: {answer.strip()[:200]!r}"} if found is None else clock.data(found)
+
+
+def asked(action: ActionBase, command: str) -> str:
+    """Return the answer of a command. Without become: whoever asks is told the same time, and sudo takes longer."""
+    return str(action._low_level_execute_command(command, sudoable=False)["stdout"])
+
+
 def wrong_option(options: dict[str, Any]) -> str:
     """Return what is wrong with the options beyond their types, or an empty text."""
     if not LEAST <= options["attempts"] <= MOST:
@@ -77,13 +89,9 @@ class ActionModule(ActionBase):
         _checked, options = self.validate_argument_spec(argument_spec=SPEC)
         if wrong := wrong_option(options):
             return {**result, "failed": True, "msg": wrong}
-        found, spans, answer = measure(self._ask, **options)
+        found, spans, answer = measure(lambda command: asked(self, command), **options)
         if found is None:
             return {**result, "failed": True, "msg": f"the host's answer to {READ!r} is no time: {answer.strip()[:200]!r}"}
         row = clock.data(found)
         readings = [{"low": round(low, 6), "high": round(high, 6)} for low, high in spans]
         return {**result, "changed": False, "ansible_facts": {"sglang_clock": row}, "readings": readings, "msg": found.text()}
-
-    def _ask(self, command: str) -> str:
-        # Without become: whoever asks is told the same time, and sudo takes longer.
-        return str(self._low_level_execute_command(command, sudoable=False)["stdout"])

@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.railyard.sglang.plugins.action import host_clock
 from ansible_collections.railyard.sglang.plugins.module_utils.diagnose import catalogue, last_words
 from ansible_collections.railyard.sglang.plugins.module_utils.serving import ranks
 
@@ -31,8 +32,12 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the last result of the module."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
+        """Return the last result of the module, with the host's clock."""
+        super().run(tmp, task_vars)
+        clock = host_clock.told(self)
+        return {**self._waited(task_vars), "clock": clock}
+
+    def _waited(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         arguments = dict(self._task.args)
         deadline = int(arguments.get("deadline", 1800))
         known: list[str] = []
@@ -44,7 +49,7 @@ class ActionModule(ActionBase):
             left = deadline - (time.monotonic() - started)
             wait = 0 if self._task.check_mode else max(0, min(WAIT_SECONDS, int(left)))
             told = {"known": known, "restarts": restarts, "timeout": wait}
-            result = self._execute_module(
+            result: dict[str, Any] = self._execute_module(
                 module_name="railyard.sglang.rank_state", module_args={**arguments, **told}, task_vars=task_vars,
             )
             if result.get("failed"):

@@ -10,8 +10,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.railyard.sglang.plugins.action import host_clock
 from ansible_collections.railyard.sglang.plugins.action.serving_report import (
-    CLOCKS,
     RANKS,
     demands,
     gathered,
@@ -52,7 +52,9 @@ class ActionModule(ActionBase):
             arguments["known"] = texts.KNOWN.get(source, {})
         arguments.setdefault("random_words", source in texts.RANDOM)
         module = {name: value for name, value in arguments.items() if name not in OWN and value is not None}
+        clock = {"clock": host_clock.told(self)}
         result: dict[str, Any] = self._execute_module(module_name="railyard.sglang.serving_proof", module_args=module, task_vars=task_vars)
+        result |= clock
         if not plan.get("instances") or "steps" not in result:
             return result
         looked = set(task_vars.get("ansible_play_hosts_all") or [])
@@ -60,8 +62,7 @@ class ActionModule(ActionBase):
         if followed and not result.get("failed"):
             # The report comes after the engine hosts were looked at again.
             return result
-        proofs, clocks = {router["host"]: result}, gathered(task_vars, plan, CLOCKS)
-        told = join.Told(ranks=gathered(task_vars, plan, RANKS), proofs=proofs, clocks=clocks)
+        told = join.Told(ranks=gathered(task_vars, plan, RANKS), proofs={router["host"]: result})
         document = join.document(plan, told, demands(arguments, plan, task_vars), [router["cluster"]])
         table = proof_text.view(document)
         found = join.problems(document)

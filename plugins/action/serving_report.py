@@ -28,7 +28,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "fail": {"type": "bool", "default": True},
 }
 # What the role's tasks have registered on the hosts.
-RANKS, PROOF, EVIDENCE, CLOCKS = "__verify_ranks", "__verify_proof", "__verify_evidence", "__verify_clock"
+RANKS, PROOF, EVIDENCE = "__verify_ranks", "__verify_proof", "__verify_evidence"
 
 
 def gathered(task_vars: Mapping[str, Any], plan: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class ActionModule(ControllerAction):
             return {**result, "failed": True, "msg": f"plan: has no {', '.join(missing)}; give what railyard.sglang.plan returns as plan"}
         if wrong := wrong_seconds(options):
             return {**result, "failed": True, "msg": wrong}
-        told = join.Told(*(gathered(task_vars, plan, name) for name in (RANKS, PROOF, EVIDENCE, CLOCKS)))
+        told = join.Told(*(gathered(task_vars, plan, name) for name in (RANKS, PROOF, EVIDENCE)))
         document = join.document(plan, told, demands(options, plan, task_vars))
         table = proof_text.view(document)
         if options["show"]:

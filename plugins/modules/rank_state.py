@@ -69,6 +69,12 @@ ranks:
       description: The last journal lines of a rank that was restarted more often than O(restarts) says; empty otherwise.
       type: list
       elements: str
+clock:
+  description:
+    - How far the host's clock is from the controller's, as M(railyard.sglang.host_clock) measures it - C(low), C(high), C(offset) and
+      C(uncertainty) in seconds, C(steady), C(synchronised) - or C(problem).
+  returned: always
+  type: dict
 before:
   description: Counters of the fabric and the management interface and of the RDMA ports.
   returned: when O(counters) is given

@@ -150,6 +150,10 @@ workers:
   description: What each worker said of itself, by instance.
   returned: always
   type: dict
+clock:
+  description: The clock of the router's host, see RV(railyard.sglang.rank_state#module:clock).
+  returned: always
+  type: dict
 sent:
   description: Prompt tokens whose KV cache each instance must have sent or received at least, by instance.
   returned: always

@@ -30,13 +30,11 @@ class Told:
     :ivar ranks: what rank_state returned.
     :ivar proofs: what serving_proof returned, of routers' hosts.
     :ivar evidence: what serving_evidence returned.
-    :ivar clocks: what host_clock returned.
     """
 
     ranks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     proofs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    clocks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,13 +59,13 @@ def _clocks(hosts: Sequence[str], told: Told, seconds: float, waived: bool) -> S
     if len(hosts) == 1:
         return Step("clocks", evidence="one host has one clock")
     step, known = Step("clocks"), {}
-    for host in (host for host in hosts if host in told.clocks):
-        measured = clock.of((told.clocks[host].get("ansible_facts") or {}).get("sglang_clock"))
-        if measured is None:
-            step.notes.append(f"{host}: its clock was not measured: {told.clocks[host].get('msg', '')}")
+    said = {host: row["clock"] for rows in (told.proofs, told.ranks) for host, row in rows.items() if host in hosts and row.get("clock")}
+    for host, row in said.items():
+        if "problem" in row:
+            step.notes.append(f"{host}: its clock was not measured: {row['problem']}")
         else:
-            known[host] = measured
-    missing = [host for host in hosts if host not in told.clocks]
+            known[host] = clock.Clock(row["low"], row["high"])
+    missing = [host for host in hosts if host not in said]
     step.notes += [f"{NOT_LOOKED_AT}: {_some(missing)}"] if missing else []
     if len(known) < 2:
         return replace(not_tried("clocks", NOT_LOOKED_AT), notes=step.notes)

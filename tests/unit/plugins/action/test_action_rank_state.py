@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -62,6 +63,9 @@ class Action(rank_state.ActionModule):
     def _execute_module(self, module_name: str, module_args: dict[str, Any], task_vars: Any) -> dict[str, Any]:
         self.calls.append(module_args)
         return self.answers.pop(0)
+
+    def _low_level_execute_command(self, command: str, sudoable: bool) -> dict[str, Any]:
+        return {"stdout": f"{time.time():.9f}\n"}
 
 
 @pytest.fixture(name="quiet")

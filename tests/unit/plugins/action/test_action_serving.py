@@ -75,6 +75,23 @@ def test_what_is_not_proven_fails_after_it_was_written(three: Engines, tmp_path:
     assert "The cluster does not serve through r0" in text
 
 
+def test_a_host_that_is_not_reached_ends_with_a_report(tmp_path: Path) -> None:
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    away = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9, "ansible_ssh_common_args": "-o ControlMaster=no"}
+    hosts = {name: {**own, "sglang_host": PLAN["hosts"][name]} for name, own in (("p0", here), ("d0", away))}
+    given = {"sglang_planned": {"plan": PLAN}, "verify_deadline": 1, "verify_report_directory": str(tmp_path / "proof")}
+    play = {"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "roles": [{"role": "railyard.sglang.verify"}]}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}), encoding="utf-8")
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
+    (tmp_path / "given.json").write_text(json.dumps(given), encoding="utf-8")
+    done = playbook(tmp_path, "-i", "hosts.yml", "-e", f"@{tmp_path}/given.json", "play.yml")
+    assert done.returncode != 0
+    steps = {row["step"]: row for row in json.loads((tmp_path / "proof/proof.json").read_text())["clusters"][0]["steps"]}
+    assert steps["clocks"]["notes"] == ["not looked at in this run: p1, d0, d1, r0"]
+    assert any("p0" in text for text in steps["ranks"]["problems"])
+    assert "Proof of lab: failed" in done.stdout
+
+
 def test_the_source_of_a_model() -> None:
     assert serving_proof.source_of(PLAN, "lab") in serving_proof.texts.RANDOM
     assert serving_proof.source_of(PLAN, "other") == "None"

@@ -34,7 +34,7 @@ def told(plan: dict[str, Any] | None = None) -> Told:
         planned = rank["registration"]
         found = {str(row["engine_rank"]): planned["address"] for row in planned["engine_ranks"]} if planned else {}
         row = {"instance": rank["instance"], "rank": rank["rank"], "host": rank["host"], "state": "ready", "registered": found}
-        ranks[rank["host"]] = {"ranks": [row], "before": counts(0)}
+        ranks[rank["host"]] = {"ranks": [row], "before": counts(0), "clock": clock(0.0)}
     usual = {"after": counts(SIZE), "listening": 2, "ports": [], "lines": {}, "config": tiny._configuration()}
     servers = {
         rank["host"]: [{**row, "problem": ""} for row in rank["bootstraps"]] for instance in plan["instances"] for rank in instance["ranks"]
@@ -45,15 +45,13 @@ def told(plan: dict[str, Any] | None = None) -> Told:
         "pair": "prefill-0 > decode-0", "prefill": "prefill-0", "decode": "decode-0", "tokens": 16, "text": "The <harbour>", "problems": [],
         "first": [0.5, 0.6], "between": [0.02, 0.02], "first_seconds": 0.55, "between_seconds": 0.02,
     }  # fmt: skip
-    proof = {"steps": steps, "pairs": [pair], "workers": {}, "sent": {"prefill-0": 100, "decode-0": 100}}
-    clocks = {host: clock(0.0) for host in plan["hosts"]}
-    return Told(ranks=ranks, proofs={"r0": proof}, evidence=evidence, clocks=clocks)
+    proof = {"clock": clock(0.0), "steps": steps, "pairs": [pair], "workers": {}, "sent": {"prefill-0": 100, "decode-0": 100}}
+    return Told(ranks=ranks, proofs={"r0": proof}, evidence=evidence)
 
 
 def clock(ahead: float, error: float = 0.05) -> dict[str, Any]:
     """Return what host_clock says of a clock that is so many seconds ahead of the controller's."""
-    known = Clock(ahead - error, ahead + error)
-    return {"ansible_facts": {"sglang_clock": data(known)}}
+    return data(Clock(ahead - error, ahead + error))
 
 
 def states(document: dict[str, Any]) -> dict[str, str]:
@@ -112,7 +110,7 @@ def fault(change: Any) -> dict[str, Any]:
             "ranks: d1: systemctl show: no answer",
         ),
         (
-            lambda given: given.clocks.update(d0=clock(5.0)),
+            lambda given: given.ranks["d0"].update(clock=clock(5.0)),
             "clocks: d0: its clock is at least 4.900 s ahead of that of d1, and 3 more. Fix: synchronise the clocks",
         ),
         (
@@ -148,7 +146,7 @@ def clocks_step(given: Told, demands: join.Demands | None = None) -> dict[str, A
 
 def test_clocks_that_may_be_apart() -> None:
     given = told()
-    given.clocks["d0"] = clock(-3.0)
+    given.ranks["d0"]["clock"] = clock(-3.0)
     assert clocks_step(given)["state"] == "failed"
     assert clocks_step(given, join.Demands(clock_seconds=4))["problems"] == []
     waived = clocks_step(given, join.Demands(waived={"lab": {join.CLOCK_RULE: "the time server is being replaced"}}))
@@ -157,20 +155,20 @@ def test_clocks_that_may_be_apart() -> None:
     assert (waived["state"], waived["problems"]) == ("proven", [])
     assert waived["notes"] == ["d0: its clock is at least 2.900 s behind that of d1, and 3 more"]
     # Little is known of it.
-    given.clocks["d0"] = clock(-3.0, 2.5)
+    given.ranks["d0"]["clock"] = clock(-3.0, 2.5)
     assert clocks_step(given)["state"] == "proven"
 
 
 def test_clocks_that_were_not_looked_at() -> None:
     given = told()
     for host in ("p0", "p1"):
-        del given.clocks[host]
+        del given.ranks[host]["clock"]
     assert clocks_step(given)["notes"] == ["not looked at in this run: p0, p1"]
     for host in ("d0", "d1"):
-        given.clocks[host] = {"msg": "the host's answer is no time"}
+        given.ranks[host]["clock"] = {"problem": "its answer is no time"}
     step = clocks_step(given)
     assert (step["state"], step["evidence"]) == ("not tried", "not looked at in this run")
-    assert step["notes"][0] == "d0: its clock was not measured: the host's answer is no time"
+    assert step["notes"][0] == "d0: its clock was not measured: its answer is no time"
 
 
 def test_a_run_without_the_router_is_in_part() -> None:
