@@ -327,8 +327,9 @@ def test_tcp_where_rdma_was_planned(pair: Lab, tmp_path: Path) -> None:
     pair.play("--tags", "verify", variables=usual, seconds=240).succeeded()
     after = diagnosis(pair, since, tmp_path / "mended")
     assert refused.rc != 0
-    assert set(refused.failures) == {"p0", "d0"}
-    assert all("mlx5_0" in why for why in refused.failures.values()), refused.failures
+    (why,) = refused.failures.values()
+    for host in ("p0", "d0"):
+        assert f"(host {host}): sglang_rdma_devices: the host has no RDMA device mlx5_0" in why
     assert re.search(r"transport: (prefill|decode)-0 rank 0 on [pd]0: RDMA is planned, and its log says", text), text
     assert (found["first"], found["verdict"]) == ("L15", "degrades")
     assert {place["host"] for place in found["findings"][0]["places"]} == {"p0", "d0"}
