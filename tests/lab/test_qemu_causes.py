@@ -81,6 +81,8 @@ def test_too_little_memory_may_be_locked(machines: QemuLab, transfers: Transfers
     assert "LimitMEMLOCK" in refused.refused()
     assert "error" in moved.sent
     assert (broken["first"], broken["findings"][0]["host"], broken["verdict"]) == ("D30", "d0", "blocks")
+    # What its registration ends with is none of GPU memory.
+    assert [row["id"] for row in broken["findings"] if row["severity"] != "note" and not row["follows_from"]] == ["D30"]
     moved = transfers.move(ranks)
     assert moved.whole, moved.sent | {"log": moved.log[-3000:]}
     mended = diagnosed(machines, moved, tmp_path / "mended")
