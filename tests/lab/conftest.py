@@ -9,11 +9,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kvkit import Transfers, planned
 from labkit import Lab, Labs
 from nickit import GENERATIONS, NicLab, able_to_build
-from qemukit import QemuLab, able
+from qemukit import HOSTS, QemuLab, able
 
 # Tests that need no cluster come first, then those on the large one, those on the small one, and those on virtual machines.
 ORDER = ("cluster", "pair", "wide", "machines", "nics")
@@ -76,6 +78,25 @@ def machines(labs: Labs, tmp_path_factory: pytest.TempPathFactory) -> QemuLab:
     lab = QemuLab("testmachines", tmp_path_factory.mktemp("testmachines"))
     labs.started(lab)
     return lab
+
+
+@pytest.fixture(scope="module")
+def ranks(machines: QemuLab) -> dict[str, dict[str, Any]]:
+    """Return the planned rank of each of these machines."""
+    return planned(machines)
+
+
+@pytest.fixture(scope="module")
+def transfers(machines: QemuLab, ranks: dict[str, dict[str, Any]]) -> Iterator[Transfers]:
+    """Return the machines with what moves bytes between them; afterwards it is gone."""
+    both = Transfers(machines)
+    try:
+        for host in HOSTS:
+            both.install(host, ranks[host])
+        yield both
+    finally:
+        for host in HOSTS:
+            both.remove(host)
 
 
 @pytest.fixture(scope="session", params=["bookworm", pytest.param("trixie", marks=pytest.mark.full)])

@@ -51,6 +51,12 @@ def argument(rank: Mapping[str, Any], name: str) -> Any:
     return argv[argv.index(f"--{name}") + 1] if f"--{name}" in argv else rank["arguments"].get(name)
 
 
+def planned(lab: QemuLab, **more: Any) -> dict[str, dict[str, Any]]:
+    """Return each host's rank of the plan that is completed from the hosts' facts."""
+    run = lab.play("--tags", "preflight", variables=more).succeeded()
+    return {rank["host"]: rank for instance in run.plan["instances"] for rank in instance["ranks"]}
+
+
 @dataclass
 class Moved:
     """What one transfer did.

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from causekit import told
 from kvkit import Moved, Transfers
-from qemukit import HOSTS, QemuLab
+from qemukit import QemuLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
 
@@ -28,25 +28,6 @@ ENDS = {"send": "p0/prefill-0-rank0.log", "receive": "d0/decode-0-rank0.log"}
 
 #: Seconds, more than emulated clocks may be apart.
 AHEAD = 60.0
-
-
-@pytest.fixture(scope="module")
-def ranks(machines: QemuLab) -> dict[str, dict[str, Any]]:
-    """Return each host's rank of the plan that is completed from the hosts' facts."""
-    run = machines.play("--tags", "preflight").succeeded()
-    return {rank["host"]: rank for instance in run.plan["instances"] for rank in instance["ranks"]}
-
-
-@pytest.fixture(scope="module")
-def transfers(machines: QemuLab, ranks: dict[str, dict[str, Any]]) -> Iterator[Transfers]:
-    both = Transfers(machines)
-    try:
-        for host in HOSTS:
-            both.install(host, ranks[host])
-        yield both
-    finally:
-        for host in HOSTS:
-            both.remove(host)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from kvkit import PACKET, Moved, Transfers, argument
+from kvkit import PACKET, Moved, Transfers, argument, planned
 from qemukit import HOSTS, QemuLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
@@ -25,33 +25,10 @@ CHOSEN = (1, 5)
 FEWER = {"sglang_rdma_devices": [f"mlx5_{rail}" for rail in CHOSEN]}
 
 
-def planned(lab: QemuLab, **more: Any) -> dict[str, dict[str, Any]]:
-    """Return each host's rank of the plan that is completed from the hosts' facts."""
-    run = lab.play("--tags", "preflight", variables=more).succeeded()
-    return {rank["host"]: rank for instance in run.plan["instances"] for rank in instance["ranks"]}
-
-
-@pytest.fixture(scope="module")
-def ranks(machines: QemuLab) -> dict[str, dict[str, Any]]:
-    return planned(machines)
-
-
 @pytest.fixture(scope="module")
 def fewer(machines: QemuLab) -> dict[str, dict[str, Any]]:
     """Ranks of the cluster whose devices the inventory names."""
     return planned(machines, **FEWER)
-
-
-@pytest.fixture(scope="module")
-def transfers(machines: QemuLab, ranks: dict[str, dict[str, Any]]) -> Iterator[Transfers]:
-    both = Transfers(machines)
-    try:
-        for host in HOSTS:
-            both.install(host, ranks[host])
-        yield both
-    finally:
-        for host in HOSTS:
-            both.remove(host)
 
 
 def tell(lab: QemuLab, name: str, moved: Moved) -> None:
